@@ -1,0 +1,8 @@
+# Copyright (c) 2026 Upkeep maintainers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from ansible_collections.cadence.upkeep.plugins.plugin_utils.engine import RunRecord as ActionModule
+
+__all__ = ["ActionModule"]

@@ -1,0 +1,290 @@
+# Copyright (c) 2026 Upkeep maintainers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run every check that is due on a host in one call, and remember what was done."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from datetime import datetime
+from typing import Any, Callable, Mapping
+
+from ansible_collections.cadence.upkeep.plugins.module_utils._checkup.records import (
+    SETTLES_ACTING,
+    SETTLES_CHECK,
+    history_line,
+    is_settled,
+    record_of,
+)
+from ansible_collections.cadence.upkeep.plugins.module_utils._checkup.registry import find_check
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import validate
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import StateError, UpkeepError
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.isolate import (
+    DONE,
+    RAISED,
+    TIMED_OUT,
+    Ended,
+    Job,
+    run_isolated,
+)
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import RESULT_BYTES, cap, count_by_severity
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.redact import redact_tree
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import HostState, default_directory
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import parse_rfc3339, rfc3339, utc_now
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import parse_duration
+
+RAN, CARRIED, PLANNED, FAILED = "done", "carried", "planned", "failed"
+
+# Besides the ways in which a job can end: it never began, because its parameters are not valid.
+REFUSED = "refused"
+
+
+def run_checkup(
+    params: Mapping[str, Any], remember: bool, learn_secrets: Callable[[frozenset[str]], None]
+) -> dict[str, Any]:
+    """Run the checks of *params* (validated ``CHECKUP_SPEC``) and return the merged result.
+
+    Each check becomes an entry of ``checks``: done, carried (settled for its period: its earlier findings stand),
+    planned (``plan_only``) or failed. ``due`` lists the acting tasks that their records do not settle. With
+    *remember*, records and a line of history are written. *learn_secrets* is told every secret parameter, so that the
+    caller can keep them out of what it prints.
+    """
+    started = time.monotonic()
+    now = parse_rfc3339(params["now"]) if params["now"] else utc_now()
+    memory = Memory.open(params, now)
+    carried, waiting = memory.split(params["checks"], params["force"])
+    settled_acting, due = memory.split(params["acting"], params["force"])
+    if params["plan_only"]:
+        ran = [_planned(check) for check in waiting]
+    else:
+        ran = _run(waiting, now, learn_secrets)
+        if remember:
+            memory.remember(ran, SETTLES_CHECK)
+            if due:
+                memory.require_writable()
+    if memory.problem is not None:
+        # Without its memory a host cannot say what was done already, nor keep two runs apart: it only looks.
+        due = []
+    return merge(
+        ran + carried,
+        findings=memory.findings(),
+        seconds=time.monotonic() - started,
+        extra={
+            "acting": settled_acting,
+            "due": [task["id"] for task in due],
+            "state": {"directory": memory.directory, "healed": memory.healed},
+        },
+    )
+
+
+def record_tasks(params: Mapping[str, Any], remember: bool) -> dict[str, Any]:
+    """Write the records of the acting *tasks* of *params* (validated ``RECORD_SPEC``) and return them merged."""
+    now = parse_rfc3339(params["now"]) if params["now"] else utc_now()
+    memory = Memory.open(params, now)
+    if remember:
+        memory.remember(params["tasks"], SETTLES_ACTING)
+    return merge(params["tasks"], memory.findings(), sum(task["seconds"] for task in params["tasks"]), {})
+
+
+class Memory:
+    """The host's state for one run. A state that cannot be used is a finding, not the end of the run."""
+
+    def __init__(self, state: HostState, directory: str, run: tuple[str, str], now: datetime) -> None:
+        self.directory = directory
+        self.problem: StateError | None = None
+        self._state = state
+        self._run_id, self._cadence = run
+        self._now = now
+        self._records: dict[str, Any] = {}
+
+    @classmethod
+    def open(cls, params: Mapping[str, Any], now: datetime) -> Memory:
+        directory = params["state_dir"] or default_directory(os.environ, os.geteuid())
+        state = HostState(directory, params["host"] or socket.gethostname())
+        memory = cls(state, directory, (params["run_id"], params["cadence"]), now)
+        memory._attempt(lambda: memory._records.update(state.load()["tasks"]))
+        return memory
+
+    def _attempt(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except StateError as error:
+            self.problem = error
+
+    @property
+    def healed(self) -> list[str]:
+        return list(self._state.healed)
+
+    def split(self, tasks: list[dict[str, Any]], force: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return ``(settled, waiting)``: what the records settle, as entries of a result, and the rest as given."""
+        settled, waiting = [], []
+        for task in tasks:
+            record = self._records.get(task["id"])
+            if not force and is_settled(record, task["period"], task["digest"]):
+                settled.append(_carried(task, record))
+            else:
+                waiting.append(task)
+        return settled, waiting
+
+    def remember(self, tasks: list[dict[str, Any]], settles: Severity) -> None:
+        """Write a record for each of *tasks* that belongs to a period, and one line of history."""
+        kept = [task for task in tasks if task["period"]]
+        if not kept or self.problem is not None:
+            return
+        self._attempt(lambda: self._write(kept, settles))
+
+    def require_writable(self) -> None:
+        """Find out now, before anything acts, that what it does cannot be remembered."""
+        if self.problem is None:
+            self._attempt(self._touch)
+
+    def _touch(self) -> None:
+        with self._state.update(self._run_id):
+            pass
+
+    def _write(self, tasks: list[dict[str, Any]], settles: Severity) -> None:
+        stamp = rfc3339(self._now)
+        with self._state.update(self._run_id) as state:
+            for task in tasks:
+                state["tasks"][task["id"]] = record_of(task, self._run_id, stamp, settles)
+        metrics = [metric for task in tasks for metric in task["metrics"]]
+        self._state.append_history(history_line(self._run_id, self._cadence, stamp, tasks, metrics))
+
+    def findings(self) -> list[dict[str, Any]]:
+        found = []
+        if self.problem is not None:
+            found.append(
+                Finding(
+                    "state.unusable",
+                    self.directory,
+                    Severity.UNKNOWN,
+                    f"{self.problem.message} Nothing can be remembered, so no acting task is started.",
+                    self.problem.evidence,
+                    self.problem.remedy,
+                )
+            )
+        for sentence in self.healed:
+            found.append(
+                Finding(
+                    "state.healed",
+                    self.directory,
+                    Severity.INFO,
+                    f"The state was damaged and has been mended: {sentence}.",
+                    remedy="Look for a crash or a full disk at the time of the run before.",
+                )
+            )
+        return [finding.observed(rfc3339(self._now)).as_dict() for finding in found]
+
+
+def _carried(task: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **_entry(task, CARRIED, record["worst"], record["counts"], record["seconds"]),
+        "done_at": record["done_at"],
+        "findings": record["findings"],
+    }
+
+
+def _planned(task: Mapping[str, Any]) -> dict[str, Any]:
+    return _entry(task, PLANNED, Severity.OK.word, count_by_severity(()), 0.0)
+
+
+def _entry(
+    task: Mapping[str, Any], status: str, worst: str, counts: Mapping[str, int], seconds: float
+) -> dict[str, Any]:
+    return {
+        "id": task["id"],
+        "status": status,
+        "period": task["period"],
+        "digest": task["digest"],
+        "worst": worst,
+        "counts": dict(counts),
+        "seconds": round(seconds, 3),
+        "changed": False,
+        "findings": [],
+        "actions": [],
+        "metrics": [],
+    }
+
+
+def _run(
+    checks: list[dict[str, Any]], now: datetime, learn_secrets: Callable[[frozenset[str]], None]
+) -> list[dict[str, Any]]:
+    jobs: list[Job] = []
+    ended: dict[str, Ended] = {}
+    for check in checks:
+        try:
+            jobs.append(_prepare(check, now, learn_secrets))
+        except UpkeepError as error:
+            ended[check["id"]] = Ended(
+                check["id"], REFUSED, message=error.message, remedy=error.remedy, evidence=error.evidence
+            )
+        except ImportError as error:
+            ended[check["id"]] = Ended(
+                check["id"], RAISED, message=f"the check cannot be loaded: {error}", remedy="Install the collection anew."
+            )
+    ended.update((end.name, end) for end in run_isolated(jobs))
+    stamp = rfc3339(now)
+    return [_ran(check, ended[check["id"]], stamp) for check in checks]
+
+
+def _prepare(check: Mapping[str, Any], now: datetime, learn_secrets: Callable[[frozenset[str]], None]) -> Job:
+    found = find_check(check["check"])
+    valid = validate(found.name, found.argument_spec, check["params"], found.rules)
+    learn_secrets(valid.secrets)
+    return Job(check["id"], lambda: found.run(valid.params, now).as_result(), parse_duration(check["deadline"]))
+
+
+def _ran(check: Mapping[str, Any], end: Ended, stamp: str) -> dict[str, Any]:
+    if end.how != DONE:
+        return {
+            **_entry(check, FAILED, Severity.UNKNOWN.word, count_by_severity([Severity.UNKNOWN]), end.seconds),
+            "findings": [failed_task(check["id"], end, stamp)],
+        }
+    summary = end.value["summary"]
+    return {
+        **_entry(check, RAN, summary["worst"], summary["counts"], end.seconds),
+        "changed": end.value["changed"],
+        "findings": end.value["findings"],
+        "actions": end.value["actions"],
+        "metrics": end.value["metrics"],
+    }
+
+
+def failed_task(task_id: str, end: Ended, stamp: str) -> dict[str, Any]:
+    """Return the finding for a check that could not do its work: it is unknown what it would have found."""
+    code = {REFUSED: "task.invalid", TIMED_OUT: "task.timed_out"}.get(end.how, "task.failed")
+    message = end.message if end.message.endswith(".") else f"{end.message}."
+    return (
+        Finding(code, task_id, Severity.UNKNOWN, f"{task_id} could not look: {message}", end.evidence, end.remedy)
+        .observed(stamp)
+        .as_dict()
+    )
+
+
+def merge(
+    tasks: list[dict[str, Any]], findings: list[dict[str, Any]], seconds: float, extra: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return one result in the common form: the parts of all *tasks* under their ids, worst findings first."""
+    counts = count_by_severity(Severity.from_word(finding["severity"]) for finding in findings)
+    for task in tasks:
+        for word, count in task["counts"].items():
+            counts[word] += count
+    worst = max((Severity.from_word(word) for word, count in counts.items() if count), default=Severity.UNKNOWN)
+    told = findings + [{**finding, "task": task["id"]} for task in tasks for finding in task["findings"]]
+    result = {
+        "changed": any(task["changed"] and task["status"] == RAN for task in tasks),
+        "summary": {"worst": worst.word, "counts": counts, "seconds": round(seconds, 3)},
+        "findings": sorted(told, key=lambda finding: -Severity.from_word(finding["severity"])),
+        "actions": [{**action, "task": task["id"]} for task in tasks for action in task["actions"]],
+        "metrics": [{**metric, "task": task["id"]} for task in tasks for metric in task["metrics"]],
+        "checks": [
+            {key: value for key, value in task.items() if key not in ("findings", "actions", "metrics", "digest")}
+            for task in tasks
+        ],
+        **extra,
+    }
+    redacted: dict[str, Any] = redact_tree(result)
+    return cap(redacted, RESULT_BYTES)

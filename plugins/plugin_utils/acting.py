@@ -1,0 +1,105 @@
+# Copyright (c) 2026 Upkeep maintainers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Turn what a role registered into the finished form of its task. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import count_by_severity
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.redact import redact
+
+
+def finished_task(
+    task: Mapping[str, Any], registered: Any, failure: Mapping[str, Any] | None, now: str
+) -> dict[str, Any]:
+    """Return *task* ``{id, period, digest}`` with how it ended, in the form that ``run_record`` keeps.
+
+    *registered* is what the role registered under its agreed name: the result of a module of this collection, the
+    result of a loop over one, or nothing at all for a role of the user's own. *failure* is Ansible's account of the
+    task that failed, if one did.
+    """
+    parts = _parts(registered)
+    findings: list[dict[str, Any]] = []
+    counts = count_by_severity(())
+    for part in parts:
+        trouble = _trouble(part)
+        if trouble:
+            findings.append(_failed(task["id"], _label(part), trouble, part, now))
+            counts["unknown"] += 1
+        elif isinstance(part.get("summary"), dict) and isinstance(part["summary"].get("counts"), dict):
+            findings.extend(part.get("findings", []))
+            for word, count in part["summary"]["counts"].items():
+                counts[word] += count
+    if failure and not findings_say_it(parts):
+        findings.append(_failed(task["id"], "", str(failure.get("msg") or "it said nothing"), failure, now))
+        counts["unknown"] += 1
+    if not any(counts.values()):
+        # A role of the user's own that ended well and told us nothing: that it ended is all that is known.
+        counts["ok"] = 1
+    worst = max(Severity.from_word(word) for word, count in counts.items() if count)
+    return {
+        "id": task["id"],
+        "status": "failed" if failure or any(_trouble(part) for part in parts) else "done",
+        "period": task["period"],
+        "digest": task["digest"],
+        "worst": worst.word,
+        "counts": counts,
+        "seconds": round(sum(_seconds(part) for part in parts), 3),
+        "changed": any(bool(part.get("changed")) for part in parts),
+        "findings": findings,
+        "actions": [action for part in parts for action in part.get("actions", [])],
+        "metrics": [metric for part in parts for metric in part.get("metrics", [])],
+    }
+
+
+def findings_say_it(parts: list[Mapping[str, Any]]) -> bool:
+    """True when a part that failed is told already, so that Ansible's account of it would only repeat it."""
+    return any(_trouble(part) for part in parts)
+
+
+def _parts(registered: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(registered, dict) or registered.get("skipped"):
+        return []
+    if isinstance(registered.get("results"), list):
+        return [part for part in registered["results"] if isinstance(part, dict) and not part.get("skipped")]
+    return [registered]
+
+
+def _trouble(part: Mapping[str, Any]) -> str:
+    if part.get("unreachable"):
+        return f"the host was lost on the way: {part.get('msg', '')}"
+    if part.get("failed"):
+        return str(part.get("msg") or "it failed without a word")
+    return ""
+
+
+def _label(part: Mapping[str, Any]) -> str:
+    label = part.get("_ansible_item_label", "")
+    return label if isinstance(label, str) else ""
+
+
+def _seconds(part: Mapping[str, Any]) -> float:
+    summary = part.get("summary")
+    return float(summary.get("seconds", 0.0)) if isinstance(summary, dict) else 0.0
+
+
+def _failed(task_id: str, label: str, message: str, part: Mapping[str, Any], now: str) -> dict[str, Any]:
+    evidence = part.get("evidence")
+    subject = f"{task_id} {label}".strip()
+    remedy = str(part.get("remedy") or "Read the message; run the task alone with upkeep_only and -v to see more.")
+    text = redact(" ".join(message.split()).removesuffix(remedy).strip())[:1000]
+    return (
+        Finding(
+            "task.failed",
+            subject,
+            Severity.UNKNOWN,
+            f"{subject} was not done: {text}",
+            evidence if isinstance(evidence, dict) else {},
+            remedy,
+        )
+        .observed(now)
+        .as_dict()
+    )

@@ -1,0 +1,130 @@
+# Copyright (c) 2026 Upkeep maintainers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The catalogue of tasks: read, changed by the user's overrides, and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Mapping
+
+import yaml
+
+from ansible_collections.cadence.upkeep.plugins.module_utils._checkup.registry import CHECKS
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import CADENCES
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import parse_duration
+from ansible_collections.cadence.upkeep.plugins.plugin_utils.inputs import suggest, type_word
+
+CATALOGUE_FILE = Path(__file__).with_name("catalogue.yml")
+
+Catalogue = Mapping[str, "Entry"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One task of the catalogue. The comment at the head of ``catalogue.yml`` says what each field means."""
+
+    id: str
+    cadence: str
+    does: str = ""
+    check: str = ""
+    role: str = ""
+    entry: str = "main"
+    source: str = ""  # `from` in the file, which is a word of Python
+    into: str = ""
+    policy: str = ""
+    params: Mapping[str, Any] | None = None
+    needs: tuple[str, ...] = ()
+    covers: tuple[str, ...] = ()
+    order: int = 100
+    deadline: str = "60s"
+    budget: str = "30m"
+
+    @property
+    def acts(self) -> bool:
+        return bool(self.role)
+
+    @property
+    def domain(self) -> str:
+        return self.id.split(".", 1)[0]
+
+
+_KEYS = {"from" if field.name == "source" else field.name for field in fields(Entry)} - {"id"}
+_LISTS = ("needs", "covers")
+_MAPPINGS = ("params",)
+
+
+def read_catalogue(overrides: Mapping[str, Any]) -> dict[str, Entry]:
+    """Return the catalogue with *overrides* merged into it, id by id, mappings key by key.
+
+    An override of ``false`` or ``null`` removes the task; a new id adds one. Raises ``InvalidInput``, naming the id and
+    the key, for what is not an entry.
+    """
+    with CATALOGUE_FILE.open(encoding="utf-8") as stream:
+        raw: dict[str, Any] = yaml.safe_load(stream)
+    for task_id, override in overrides.items():
+        if override is None or override is False:
+            raw.pop(str(task_id), None)
+        else:
+            raw[str(task_id)] = _merged(str(task_id), raw.get(str(task_id), {}), override)
+    catalogue = {task_id: _entry(task_id, entry) for task_id, entry in raw.items()}
+    for entry in catalogue.values():
+        for covered in entry.covers:
+            # A covered task that the user removed is no mistake; one that never existed is.
+            if covered not in catalogue and covered not in overrides:
+                raise _refuse(entry.id, f"covers the unknown task {covered!r}", suggest(covered, catalogue))
+    return catalogue
+
+
+def _merged(task_id: str, base: Any, override: Any) -> dict[str, Any]:
+    if not isinstance(override, dict):
+        raise _refuse(task_id, f"is a {type_word(override)}, not a mapping", "Write `id: {key: value}`.")
+    merged = dict(base)
+    for key, value in override.items():
+        below = merged.get(key)
+        merged[key] = {**below, **value} if isinstance(below, dict) and isinstance(value, dict) else value
+    if "role" in override and "check" not in override:
+        merged.pop("check", None)
+    if "check" in override and "role" not in override:
+        merged.pop("role", None)
+    return merged
+
+
+def _entry(task_id: str, raw: Mapping[str, Any]) -> Entry:
+    for key, value in raw.items():
+        if key not in _KEYS:
+            raise _refuse(task_id, f"has the unknown key {key!r}", suggest(str(key), _KEYS))
+        wanted = list if key in _LISTS else dict if key in _MAPPINGS else int if key == "order" else str
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            word = {list: "list", dict: "mapping", int: "whole number", str: "text"}[wanted]
+            raise _refuse(task_id, f"has a {type_word(value)} as {key!r} where a {word} belongs", f"Correct {key}.")
+    if raw.get("cadence") not in CADENCES:
+        cadence = str(raw.get("cadence", ""))
+        raise _refuse(task_id, f"has the unknown cadence {cadence!r}", suggest(cadence, CADENCES))
+    if bool(raw.get("check")) == bool(raw.get("role")):
+        raise _refuse(task_id, "needs either a check or a role", "Write `check: NAME`, or `role: NAME` and `entry: NAME`.")
+    if raw.get("check") and raw["check"] not in CHECKS:
+        raise _refuse(task_id, f"names the unknown check {raw['check']!r}", suggest(raw["check"], CHECKS))
+    if str(raw.get("entry", "")).endswith((".yml", ".yaml")):
+        # With the suffix, Ansible would not validate the role's arguments.
+        raise _refuse(task_id, f"names the entry {raw['entry']!r}", "Write it without its suffix.")
+    for key in ("deadline", "budget"):
+        _require_duration(task_id, key, raw.get(key))
+    values = {"source" if key == "from" else key: value for key, value in raw.items()}
+    values.update({key: tuple(values[key]) for key in _LISTS if key in values})
+    return Entry(id=task_id, **values)
+
+
+def _require_duration(task_id: str, key: str, value: str | None) -> None:
+    if value is None:
+        return
+    try:
+        parse_duration(value)
+    except InvalidInput as error:
+        raise _refuse(task_id, f"has a {key} that is none: {error.message}", error.remedy) from None
+
+
+def _refuse(task_id: str, what: str, remedy: str) -> InvalidInput:
+    return InvalidInput(f"The task {task_id} {what}.", remedy, {"task": task_id})

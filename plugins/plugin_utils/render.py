@@ -1,0 +1,190 @@
+# Copyright (c) 2026 Upkeep maintainers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Show a report or a plan to a person: on the console, or as Markdown. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Mapping, Sequence
+
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Severity
+from ansible_collections.cadence.upkeep.plugins.plugin_utils.report import EXAMINED
+
+CONSOLE_GROUPS = 20
+_NAMED_HOSTS = 4
+
+Group = Mapping[str, Any]
+
+
+def group_findings(report: Mapping[str, Any], least: Severity) -> list[dict[str, Any]]:
+    """Return the findings of *least* or worse, one entry for each code and subject with the ``hosts`` that have it.
+
+    The report's order stands: worst first.
+    """
+    groups: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for finding in report["findings"]:
+        if Severity.from_word(finding["severity"]) < least:
+            continue
+        # A subject that is the host itself differs on each host, and is the same trouble all the same.
+        subject = "" if finding["subject"] == finding["host"] else finding["subject"]
+        group = groups.setdefault((finding["severity"], finding["code"], subject), {**finding, "hosts": []})
+        if finding["host"] not in group["hosts"]:
+            group["hosts"].append(finding["host"])
+    return list(groups.values())
+
+
+def name_hosts(hosts: Sequence[str], total: int) -> str:
+    """Return ``db1``, or ``3 of 40 hosts: db1, db2, db7``, the first few by name."""
+    if len(hosts) == 1:
+        return hosts[0]
+    more = f" and {len(hosts) - _NAMED_HOSTS} more" if len(hosts) > _NAMED_HOSTS else ""
+    return f"{len(hosts)} of {total} hosts: {', '.join(hosts[:_NAMED_HOSTS])}{more}"
+
+
+def console_lines(report: Mapping[str, Any], written: Sequence[str]) -> list[str]:
+    """Return the summary for a terminal: at most 10 lines when green, else the worst first, each with its remedy."""
+    verdict, run = report["verdict"], report["run"]
+    lines = [
+        f"UPKEEP {run['cadence']}{' (check mode)' if run.get('check_mode') else ''}  {run['started_at']}  run {run['id']}",
+        f"{verdict['word'].upper()}: {verdict_sentence(report)}",
+    ]
+    groups = group_findings(report, Severity.WARNING)
+    for group in groups[:CONSOLE_GROUPS]:
+        where = name_hosts(group["hosts"], verdict["hosts"]["total"])
+        lines.append(f"  {group['severity'].upper():8}  {group['code']}  [{where}]")
+        lines.append(f"      {group['message']}{_age(group, run)}")
+        if group["remedy"]:
+            lines.append(f"      -> {group['remedy']}")
+    if len(groups) > CONSOLE_GROUPS:
+        lines.append(f"  ... and {len(groups) - CONSOLE_GROUPS} more, in the report")
+    done = change_sentence(report)
+    if done:
+        lines.append(done)
+    if written:
+        lines.append(f"Report: {', '.join(written)}")
+    return [line for text in lines for line in text.splitlines()]
+
+
+def _age(finding: Mapping[str, Any], run: Mapping[str, Any]) -> str:
+    seen = finding.get("observed_at", "")
+    return f" (seen at {seen})" if seen and seen < run["started_at"] else ""
+
+
+def verdict_sentence(report: Mapping[str, Any]) -> str:
+    """Return the verdict in one sentence: findings by severity, hosts, objects, and who was not seen."""
+    verdict = report["verdict"]
+    hosts, objects = verdict["hosts"], sum(verdict["objects"].values())
+    bad = [f"{verdict['findings'][word]} {word}" for word in ("critical", "unknown", "warning") if verdict["findings"][word]]
+    seen = f"{hosts[EXAMINED]} of {_count(hosts['total'], 'host')} examined, {_count(objects, 'object')}"
+    unseen = [f"{hosts[status]} {status}" for status in ("unreachable", "failed", "not run") if hosts[status]]
+    carried = sum(task["status"] == "carried" for row in report["hosts"] for task in row["tasks"])
+    tasks = sum(len(row["tasks"]) for row in report["hosts"])
+    seen += f" in {_count(tasks, 'task')}"
+    if carried:
+        seen += f", {carried} of them done earlier in the period"
+    return f"{', '.join(bad) or 'nothing to do'}; {seen}{''.join(f', {word}' for word in unseen)}."
+
+
+def change_sentence(report: Mapping[str, Any]) -> str:
+    """Return what the run changed (would change, in check mode), by task; empty when no task acts."""
+    steps: dict[str, int] = {}
+    wanted = "planned" if report["run"].get("check_mode") else "done"
+    for row in report["hosts"]:
+        for action in row["actions"]:
+            steps[action.get("task", "")] = steps.get(action.get("task", ""), 0) + (action["status"] == wanted)
+    if not any(steps.values()):
+        return "Changed: nothing."
+    verb = "Would change" if report["run"].get("check_mode") else "Changed"
+    return f"{verb}: " + ", ".join(f"{task} {_count(count, 'step')}" for task, count in sorted(steps.items()) if count) + "."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """Return the report as a Markdown page: verdict, what to do, hosts, what was done, what was left out."""
+    run = report["run"]
+    parts = [
+        f"# Upkeep, {run['cadence']}: {report['verdict']['word']}",
+        f"{verdict_sentence(report)[0].upper()}{verdict_sentence(report)[1:]}",
+        f"Run `{run['id']}`, {run['started_at']} to {run['finished_at']}{', check mode' if run.get('check_mode') else ''}.",
+        "## Do next",
+        _do_next(report),
+        "## Hosts",
+        _table(
+            ("host", "state", "worst", "tasks", "objects", "changed"),
+            (
+                (row["host"], row["status"], row["worst"], len(row["tasks"]), sum(row["counts"].values()),
+                 "yes" if row["changed"] else "no")
+                for row in report["hosts"]
+            ),
+        ),
+        "## Tasks",
+        _table(
+            ("host", "task", "status", "worst", "objects", "seconds", "done at"),
+            (
+                (row["host"], task["id"], task["status"], task["worst"], sum(task["counts"].values()), task["seconds"],
+                 task.get("done_at", run["started_at"]))
+                for row in report["hosts"]
+                for task in row["tasks"]
+            ),
+        ),
+        "## Actions",
+        _table(
+            ("host", "task", "action", "status", "reason"),
+            (
+                (row["host"], action.get("task", ""), action["description"], action["status"], action["reason"])
+                for row in report["hosts"]
+                for action in row["actions"]
+            ),
+        ),
+        "## Left out",
+        _table(
+            ("host", "task", "reason"),
+            ((row["host"], left["id"], left["reason"]) for row in report["hosts"] for left in row["left_out"]),
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _do_next(report: Mapping[str, Any]) -> str:
+    total = report["verdict"]["hosts"]["total"]
+    return _table(
+        ("severity", "hosts", "code", "what", "remedy"),
+        (
+            (group["severity"], name_hosts(group["hosts"], total), f"`{group['code']}`", group["message"], group["remedy"])
+            for group in group_findings(report, Severity.WARNING)
+        ),
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    body = ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
+    if not body:
+        return "Nothing."
+    return "\n".join(["| " + " | ".join(head) + " |", "|" + " --- |" * len(head), *body])
+
+
+def _cell(value: Any) -> str:
+    """A cell holds what hosts said: it must not end the cell, nor become markup."""
+    text = " ".join(str(value).split())
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+
+
+def plan_lines(run: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the plan of each host for a terminal.
+
+    *rows* are ``{host, tasks: [{id, cadence, acts, limit, does}], left_out: [{id, reason}], problems: [text]}``.
+    """
+    lines = [f"PLAN {run['cadence']}  {run['started_at']}  (nothing is run)"]
+    for row in rows:
+        lines.append(f"{row['host']}: {_count(len(row['tasks']), 'task')} to run")
+        lines.extend(f"  ! {problem}" for problem in row["problems"])
+        for number, task in enumerate(row["tasks"], 1):
+            kind = f"acts, budget {task['limit']}" if task["acts"] else f"looks, deadline {task['limit']}"
+            lines.append(f"  {number:3}. {task['id']:24} {task['cadence']:9} {kind:22} {task['does']}".rstrip())
+        if row["left_out"]:
+            lines.append("  left out:")
+            lines.extend(f"     - {left['id']:24} {left['reason']}" for left in row["left_out"])
+    return lines
