@@ -75,7 +75,22 @@ def read_catalogue(overrides: Mapping[str, Any]) -> dict[str, Entry]:
             # A covered task that the user removed is no mistake; one that never existed is.
             if covered not in catalogue and covered not in overrides:
                 raise _refuse(entry.id, f"covers the unknown task {covered!r}", suggest(covered, catalogue))
+        if entry.id in _covered(entry, catalogue):
+            # Each would be left out for the other, and none would run.
+            raise _refuse(entry.id, "covers itself, at least through others", "Take one of the `covers` out.")
     return catalogue
+
+
+def _covered(entry: Entry, catalogue: Catalogue) -> set[str]:
+    """Return the ids that *entry* covers, and those that they cover in turn."""
+    covered: set[str] = set()
+    waiting = list(entry.covers)
+    while waiting:
+        task_id = waiting.pop()
+        if task_id in catalogue and task_id not in covered:
+            covered.add(task_id)
+            waiting.extend(catalogue[task_id].covers)
+    return covered
 
 
 def _merged(task_id: str, base: Any, override: Any) -> dict[str, Any]:
@@ -100,6 +115,8 @@ def _entry(task_id: str, raw: Mapping[str, Any]) -> Entry:
         if not isinstance(value, wanted) or isinstance(value, bool):
             word = {list: "list", dict: "mapping", int: "whole number", str: "text"}[wanted]
             raise _refuse(task_id, f"has a {type_word(value)} as {key!r} where a {word} belongs", f"Correct {key}.")
+        if wanted is list and not all(isinstance(item, str) for item in value):
+            raise _refuse(task_id, f"has something other than text in {key!r}", f"Correct {key}.")
     if raw.get("cadence") not in CADENCES:
         cadence = str(raw.get("cadence", ""))
         raise _refuse(task_id, f"has the unknown cadence {cadence!r}", suggest(cadence, CADENCES))

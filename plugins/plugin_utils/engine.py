@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import tempfile
 from pathlib import Path
 from typing import Any, Iterator, Mapping
 
+from ansible import constants
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -70,7 +72,46 @@ class RunRequest(EngineAction):
                 "Correct the pattern in upkeep_hosts, or the limit.",
             )
         request = read_request(args, variables)
+        require_roles(request, variables)
         return {"changed": False, "run": open_run(request, args["now"] or "")}
+
+
+def require_roles(request: Request, variables: Mapping[str, Any]) -> None:
+    """Raise ``InvalidInput`` when the role of a wanted task does not exist.
+
+    Asked before anything runs, because Ansible tells nobody but the screen about a role that it cannot include.
+    """
+    basedir = str(variables.get("playbook_dir", os.getcwd()))
+    folders = [os.path.join(basedir, "roles"), *(constants.DEFAULT_ROLES_PATH or ()), basedir]
+    for entry in request.wanted():
+        if not entry.acts:
+            continue
+        places = _role_places(entry.role, folders)
+        if not any(os.path.isdir(place) for place in places):
+            raise InvalidInput(
+                f"The role {entry.role!r} of the task {entry.id} was not found in {', '.join(map(str, places))}.",
+                "Correct its name in upkeep_overrides, or install it there.",
+                {"task": entry.id},
+            )
+        tasks = [os.path.join(place, "tasks", entry.entry + suffix) for place in places for suffix in (".yml", ".yaml")]
+        if not any(map(os.path.isfile, tasks)):
+            raise InvalidInput(
+                f"The role {entry.role!r} of the task {entry.id} has no entry point {entry.entry!r}.",
+                f"Correct `entry` in upkeep_overrides, or write {tasks[0]}.",
+                {"task": entry.id},
+            )
+
+
+def _role_places(role: str, folders: list[str]) -> list[str]:
+    parts = role.split(".")
+    if len(parts) < 3 or os.sep in role:
+        return [os.path.join(folder, os.path.expanduser(role)) for folder in folders]
+    collection = ".".join(parts[:2])
+    try:
+        package = importlib.import_module(f"ansible_collections.{collection}")
+    except ImportError:
+        return [f"the collection {collection}, which is not installed"]
+    return [os.path.join(path, "roles", *parts[2:]) for path in package.__path__]
 
 
 class RunChecks(EngineAction):
@@ -85,6 +126,7 @@ class RunChecks(EngineAction):
 
     def act(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         request = read_request(args, variables)
+        require_roles(request, variables)
         run = args["run"]
         resolved = resolve(
             request.catalogue, request.selection, self._render(request, variables), parse_rfc3339(run["started_at"])

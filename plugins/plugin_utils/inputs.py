@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from typing import Any, Collection
 
 import yaml
@@ -51,14 +52,20 @@ def read_mapping(name: str, value: Any) -> dict[str, Any]:
 
 def _read_yaml(name: str, text: str) -> Any:
     try:
+        return json.loads(text)
+    except ValueError:
+        pass  # YAML comes second: it reads a pair of surrogates, as JSON escapes an emoji, as two broken characters
+    try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
         problem = " ".join(str(error).split())
         raise InvalidInput(f"{name} cannot be read as YAML or JSON: {problem}.", f"Correct the text of {name}.") from None
 
 
 def type_word(value: Any) -> str:
     """Return what a YAML author calls the type of *value*."""
+    if value is None:
+        return "null"
     for kinds, word in (((bool,), "boolean"), ((str,), "text"), ((dict,), "mapping"), ((list, tuple), "list")):
         if isinstance(value, kinds):
             return word

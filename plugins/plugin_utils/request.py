@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Any, Mapping
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import parse_rfc3339, rfc3339, utc_now
-from ansible_collections.cadence.upkeep.plugins.plugin_utils.catalogue import Catalogue, read_catalogue
+from ansible_collections.cadence.upkeep.plugins.plugin_utils.catalogue import Catalogue, Entry, read_catalogue
 from ansible_collections.cadence.upkeep.plugins.plugin_utils.inputs import read_bool, read_mapping, read_words
-from ansible_collections.cadence.upkeep.plugins.plugin_utils.resolver import Selection, select
+from ansible_collections.cadence.upkeep.plugins.plugin_utils.resolver import Selection, select, why_not
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,10 @@ class Request:
     catalogue: Catalogue
     selection: Selection
     force: bool
+
+    def wanted(self) -> list[Entry]:
+        """Return the entries that the selection keeps, whether or not they apply to the host."""
+        return [entry for entry in self.catalogue.values() if why_not(entry, self.selection) is None]
 
 
 def read_request(options: Mapping[str, Any], variables: Mapping[str, Any]) -> Request:

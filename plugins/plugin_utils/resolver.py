@@ -91,7 +91,7 @@ def select(cadence: str, only: Sequence[str], skip: Sequence[str], tags: Sequenc
         if word not in known:
             raise InvalidInput(f"There is no task, domain or tag called {word!r}.", suggest(word, known))
     selection = Selection(cadence, tuple(wanted), tuple(unwanted))
-    if not any(_why_not(entry, selection) is None for entry in catalogue.values()):
+    if not any(why_not(entry, selection) is None for entry in catalogue.values()):
         raise InvalidInput(
             f"Nothing is left to do: no task of the {cadence} run is in {', '.join(wanted) or 'the catalogue'}"
             + (f" and not in {', '.join(unwanted)}." if unwanted else "."),
@@ -117,7 +117,7 @@ def resolve(catalogue: Catalogue, selection: Selection, variables: Mapping[str, 
     left_out: list[LeftOut] = []
     problems: list[Finding] = []
     for entry in sorted(catalogue.values(), key=lambda entry: (entry.order, entry.id)):
-        reason = _why_not(entry, selection) or _why_absent(entry, variables)
+        reason = why_not(entry, selection) or _why_absent(entry, variables)
         if reason:
             left_out.append(LeftOut(entry.id, reason))
             continue
@@ -132,7 +132,8 @@ def resolve(catalogue: Catalogue, selection: Selection, variables: Mapping[str, 
     return _without_covered(tasks, left_out, problems)
 
 
-def _why_not(entry: Entry, selection: Selection) -> str | None:
+def why_not(entry: Entry, selection: Selection) -> str | None:
+    """Return why *selection* leaves *entry* out; ``None`` when it keeps it."""
     names = {entry.id, entry.domain, entry.cadence}
     if entry.cadence not in selection.cadences:
         return f"it is {entry.cadence}, this run is {selection.cadence}"
