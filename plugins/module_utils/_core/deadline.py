@@ -13,7 +13,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import 
 
 
 class Deadline:
-    """A point on the monotonic clock, *seconds* from now. ``None`` never comes."""
+    """A point on the monotonic clock, *seconds* from now. ``None`` never comes. *clock* returns seconds."""
 
     def __init__(self, seconds: float | None, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = seconds
@@ -22,6 +22,7 @@ class Deadline:
 
     @property
     def elapsed(self) -> float:
+        """Seconds since the start."""
         return self._clock() - self._start
 
     @property
@@ -31,6 +32,7 @@ class Deadline:
 
     @property
     def expired(self) -> bool:
+        """True from the very instant on at which no time is left."""
         return self.remaining == 0.0
 
     def require(self, what: str) -> None:
@@ -47,4 +49,5 @@ class Budget(Deadline):
 
     @property
     def spent(self) -> bool:
+        """True when nothing new may start."""
         return self.expired

@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import to_plain
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.redact import redact, redact_tree
 
 
 class UpkeepError(Exception):
@@ -25,8 +29,12 @@ class UpkeepError(Exception):
         return f"{self.message} {self.remedy}".strip()
 
     def as_failure(self) -> dict[str, Any]:
-        """Return the arguments of ``fail_json``."""
-        return {"msg": str(self), "remedy": self.remedy, "evidence": self.evidence}
+        """Return the arguments of ``fail_json``: ``msg``, ``remedy``, ``evidence``, plain and without secrets."""
+        return {
+            "msg": redact(str(self)),
+            "remedy": redact(self.remedy),
+            "evidence": redact_tree(to_plain(self.evidence, strict=False)),
+        }
 
 
 class InvalidInput(UpkeepError):
@@ -50,8 +58,8 @@ class DeadlineExceeded(UpkeepError):
 
 
 class StateError(UpkeepError):
-    """The host's state directory cannot be read or written."""
+    """The host's state directory cannot be read or written, or cannot be trusted."""
 
 
 class LockHeld(UpkeepError):
-    """Another run holds the lock."""
+    """Another run holds the lock: ``evidence["holder"]`` has its ``pid``, ``run_id`` and ``started_at``, where known."""

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Mapping
+from typing import Any
 
 
 class Severity(enum.IntEnum):
@@ -21,7 +22,12 @@ class Severity(enum.IntEnum):
 
     @property
     def word(self) -> str:
+        """The severity as results carry it: ``ok``, ``info``, ``warning``, ``unknown`` or ``critical``."""
         return self.name.lower()
+
+    def __str__(self) -> str:
+        # Without this an f-string shows a number on one Python and a name on another.
+        return self.word
 
     @classmethod
     def from_word(cls, word: str) -> Severity:
@@ -63,6 +69,7 @@ class Finding:
         return self if self.observed_at else replace(self, observed_at=instant)
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the entry of ``findings``; ``task`` is there only when set."""
         plain: dict[str, Any] = {
             "code": self.code,
             "subject": self.subject,
@@ -82,7 +89,10 @@ PLANNED, DONE, SKIPPED, FAILED = "planned", "done", "skipped", "failed"
 
 @dataclass(frozen=True)
 class Action:
-    """One step that was planned, done, skipped (with the reason) or failed. ``seconds`` is wall time."""
+    """One step that was planned, done, skipped (with the reason) or failed. ``seconds`` is wall time.
+
+    Raises ``ValueError`` for any other status.
+    """
 
     id: str
     description: str
@@ -95,6 +105,7 @@ class Action:
             raise ValueError(f"an action cannot be {self.status!r}")
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the entry of ``actions``."""
         return {
             "id": self.id,
             "description": self.description,
@@ -114,4 +125,5 @@ class Metric:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the entry of ``metrics``."""
         return {"name": self.name, "value": self.value, "unit": self.unit, "labels": dict(self.labels)}

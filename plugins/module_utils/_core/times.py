@@ -5,40 +5,51 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
 
 CADENCES = ("daily", "weekly", "monthly", "quarterly", "yearly")
 
+# What datetime.fromisoformat takes differs between Python 3.9 and 3.11, and goes beyond RFC 3339 in each.
+_INSTANT = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?([Zz]|[+-][0-9]{2}:[0-9]{2})?"
+)
+
 
 def utc_now() -> datetime:
+    """Return the present instant, aware, in UTC."""
     return datetime.now(timezone.utc)
 
 
 def rfc3339(instant: datetime) -> str:
-    """Return *instant* (aware) to the second, like ``2026-11-22T04:13:00Z``."""
-    return instant.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Return *instant* (aware) to the second, like ``2026-11-22T04:13:00Z``. Raises ``ValueError`` for a naive one."""
+    return _utc(instant).replace(tzinfo=None, microsecond=0).isoformat() + "Z"
 
 
-def parse_rfc3339(text: str) -> datetime:
+def parse_rfc3339(text: object) -> datetime:
     """Return the aware instant of *text*. Raises ``InvalidInput`` when it is none or has no zone."""
-    try:
-        # Python before 3.11 does not read the Z.
-        instant = datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text)
-    except ValueError:
-        raise InvalidInput(f"{text!r} is not an instant.", "Write it like 2026-11-22T04:13:00Z.") from None
-    if instant.tzinfo is None:
+    match = _INSTANT.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise InvalidInput(f"{str(text)[:80]!r} is not an instant.", "Write it like 2026-11-22T04:13:00Z.")
+    day, time, fraction, zone = match.groups()
+    if zone is None:
         raise InvalidInput(f"{text!r} has no time zone.", "Write it like 2026-11-22T04:13:00Z.")
-    return instant.astimezone(timezone.utc)
+    offset = "+00:00" if zone in "Zz" else zone
+    try:
+        return _utc(datetime.fromisoformat(f"{day}T{time}.{(fraction or '0')[:6].ljust(6, '0')}{offset}"))
+    except (ValueError, OverflowError):
+        raise InvalidInput(f"{text!r} is not an instant.", "Write it like 2026-11-22T04:13:00Z.") from None
 
 
 def period_of(cadence: str, instant: datetime) -> str:
-    """Return the name of the period of *cadence* that holds *instant*, in UTC.
+    """Return the name of the period of *cadence* that holds *instant* (aware), in UTC.
 
-    ``2026-11-22`` (daily), ``2026-W47`` (weekly, ISO 8601), ``2026-11``, ``2026-Q4``, ``2026``.
+    ``2026-11-22`` (daily), ``2026-W47`` (weekly, ISO 8601), ``2026-11``, ``2026-Q4``, ``2026``. Raises
+    ``InvalidInput`` for another cadence.
     """
-    day = instant.astimezone(timezone.utc).date()
+    day = _utc(instant).date()
     if cadence == "daily":
         return day.isoformat()
     if cadence == "weekly":
@@ -51,3 +62,10 @@ def period_of(cadence: str, instant: datetime) -> str:
     if cadence == "yearly":
         return str(day.year)
     raise InvalidInput(f"{cadence!r} is no cadence.", f"Use one of {', '.join(CADENCES)}.")
+
+
+def _utc(instant: datetime) -> datetime:
+    if instant.tzinfo is None:
+        # astimezone would take it for local time, which is another instant on every host.
+        raise ValueError(f"{instant.isoformat()} has no time zone")
+    return instant.astimezone(timezone.utc)

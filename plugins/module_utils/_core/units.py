@@ -23,7 +23,9 @@ _UNITS: dict[str, tuple[str, float]] = {
     "%": (PERCENT, 0.01),
 }
 _EXAMPLES = {DURATION: "90s, 5m, 2h or 30d", SIZE: "512KiB, 10MiB or 2GB", PERCENT: "80% or 12.5%"}
-_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z%]*)")
+_PART = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z%]*)")
+# More than any duration in seconds or size in bytes that a host can have; beyond it, arithmetic becomes inexact.
+_LARGEST = 2.0**60
 
 
 def parse_quantity(text: object) -> tuple[str, float]:
@@ -35,17 +37,26 @@ def parse_quantity(text: object) -> tuple[str, float]:
 
 
 def parse_duration(text: object) -> float:
-    """Return the seconds of ``90s``, ``5m``, ``2h``, ``30d``, ``1h30m``. A bare ``0`` needs no unit."""
+    """Return the seconds of ``90s``, ``5m``, ``2h``, ``30d``, ``1h30m``. A bare ``0`` needs no unit.
+
+    Raises ``InvalidInput``, which names the text, for anything else.
+    """
     return _parse(text, (DURATION,))[1]
 
 
 def parse_size(text: object) -> int:
-    """Return the bytes of ``10MiB`` (binary) or ``10MB`` (decimal). A bare ``0`` needs no unit."""
-    return int(_parse(text, (SIZE,))[1])
+    """Return the bytes of ``10MiB`` (binary) or ``10MB`` (decimal), to the nearest. A bare ``0`` needs no unit.
+
+    Raises ``InvalidInput``, which names the text, for anything else.
+    """
+    return round(_parse(text, (SIZE,))[1])
 
 
 def parse_percent(text: object) -> float:
-    """Return the ratio of ``80%``: 0.8."""
+    """Return the ratio of ``80%``: 0.8. It may be above 1. A bare ``0`` needs no sign.
+
+    Raises ``InvalidInput``, which names the text, for anything else.
+    """
     return _parse(text, (PERCENT,))[1]
 
 
@@ -71,19 +82,26 @@ def _parse(text: object, wanted: tuple[str, ...]) -> tuple[str, float]:
         kind, total, position = part_kind, total + float(number) * factor, part.end()
     if not kind:
         raise _refuse(written, wanted, "is empty")
+    if total > _LARGEST:
+        raise _refuse(written, wanted, "is too large")
     return kind, total
 
 
 def _refuse(written: str, wanted: tuple[str, ...], why: str) -> InvalidInput:
+    shown = repr(written if len(written) <= 60 else f"{written[:60]}…")
     expected = " or ".join(wanted)
     examples = ", ".join(_EXAMPLES[kind] for kind in wanted)
-    return InvalidInput(f"{written!r} {why} where a {expected} is expected.", f"Write it like {examples}.")
+    return InvalidInput(f"{shown} {why} where a {expected} is expected.", f"Write it like {examples}.")
 
 
 def format_duration(seconds: float) -> str:
-    """Return *seconds* for a person, two parts at most: ``2d 3h``, ``4m 10s``, ``0.25s``."""
+    """Return *seconds* (finite) for a person, two parts at most: ``2d 3h``, ``4m 10s``, ``0.25s``, ``4ms``."""
     if seconds < 0:
-        return f"-{format_duration(-seconds)}"
+        positive = format_duration(-seconds)
+        return positive if positive == "0s" else f"-{positive}"
+    if seconds < 0.01:
+        milliseconds = round(seconds * 1000)
+        return f"{milliseconds}ms" if milliseconds else "0s"
     if seconds < 10:
         return f"{seconds:.2f}".rstrip("0").rstrip(".") + "s"
     left, parts = round(seconds), []
@@ -97,9 +115,13 @@ def format_duration(seconds: float) -> str:
 
 
 def format_size(count: float) -> str:
-    """Return *count* bytes for a person: ``512 B``, ``1.5 GiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if abs(count) < 1024 or unit == "TiB":
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    raise AssertionError("unreachable")
+    """Return *count* bytes for a person: ``512 B``, ``1.5 GiB``. ``parse_size`` reads it, to the digits shown."""
+    if round(abs(count)) < 1024:
+        return f"{round(count)} B"
+    units = ("KiB", "MiB", "GiB", "TiB", "PiB")
+    for power, unit in enumerate(units, 1):
+        amount = count / 1024**power
+        # 1023.96 KiB would be shown as 1024.0 KiB.
+        if round(abs(amount), 1) < 1024:
+            break
+    return f"{amount:.1f} {unit}"
