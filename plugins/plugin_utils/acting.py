@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import (
+    SEVERITY_WORDS,
+    Finding,
+    Severity,
+)
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import count_by_severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.redact import redact
 
@@ -29,7 +33,7 @@ def finished_task(
         if trouble:
             findings.append(_failed(task["id"], _label(part), trouble, part, now))
             counts["unknown"] += 1
-        elif isinstance(part.get("summary"), dict) and isinstance(part["summary"].get("counts"), dict):
+        elif _is_ours(part):
             findings.extend(part.get("findings", []))
             for word, count in part["summary"]["counts"].items():
                 counts[word] += count
@@ -50,8 +54,8 @@ def finished_task(
         "seconds": round(sum(_seconds(part) for part in parts), 3),
         "changed": any(bool(part.get("changed")) for part in parts),
         "findings": findings,
-        "actions": [action for part in parts for action in part.get("actions", [])],
-        "metrics": [metric for part in parts for metric in part.get("metrics", [])],
+        "actions": [action for part in parts if _is_ours(part) for action in part.get("actions", [])],
+        "metrics": [metric for part in parts if _is_ours(part) for metric in part.get("metrics", [])],
     }
 
 
@@ -68,6 +72,13 @@ def _parts(registered: Any) -> list[Mapping[str, Any]]:
     return [registered]
 
 
+def _is_ours(part: Mapping[str, Any]) -> bool:
+    """True when *part* has the form of our modules: a module of the user's own may return anything under these names."""
+    summary = part.get("summary")
+    counts = summary.get("counts") if isinstance(summary, dict) else None
+    return isinstance(counts, dict) and set(counts) == set(SEVERITY_WORDS)
+
+
 def _trouble(part: Mapping[str, Any]) -> str:
     if part.get("unreachable"):
         return f"the host was lost on the way: {part.get('msg', '')}"
@@ -82,8 +93,7 @@ def _label(part: Mapping[str, Any]) -> str:
 
 
 def _seconds(part: Mapping[str, Any]) -> float:
-    summary = part.get("summary")
-    return float(summary.get("seconds", 0.0)) if isinstance(summary, dict) else 0.0
+    return float(part["summary"].get("seconds", 0.0)) if _is_ours(part) else 0.0
 
 
 def _failed(task_id: str, label: str, message: str, part: Mapping[str, Any], now: str) -> dict[str, Any]:

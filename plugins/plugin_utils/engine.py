@@ -198,6 +198,12 @@ def with_plan(result: dict[str, Any], resolved: Resolved) -> dict[str, Any]:
         {"id": entry["id"], "reason": f"done at {entry['done_at']} for {entry['period']} (upkeep_force repeats it)"}
         for entry in settled
     ]
+    # The host lets nothing act when it cannot remember it: the finding state.unusable says why.
+    acting = {task.id for task in resolved.tasks if task.entry.acts} - {entry["id"] for entry in settled}
+    result["left_out"] += [
+        {"id": task_id, "reason": "the host's state cannot be used, see the finding state.unusable"}
+        for task_id in sorted(acting - set(result["due"]))
+    ]
     result["due"] = [_due(task) for task in resolved.tasks if task.id in result["due"]]
     waiting = {entry["id"] for entry in result["checks"] if entry["status"] == "planned"}
     waiting |= {entry["id"] for entry in result["due"]}

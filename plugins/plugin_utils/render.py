@@ -52,9 +52,9 @@ def console_lines(report: Mapping[str, Any], written: Sequence[str]) -> list[str
     for group in groups[:CONSOLE_GROUPS]:
         where = name_hosts(group["hosts"], verdict["hosts"]["total"])
         lines.append(f"  {group['severity'].upper():8}  {group['code']}  [{where}]")
-        lines.append(f"      {group['message']}{_age(group, run)}")
+        lines.append(f"      {one_line(group['message'])}{_age(group, run)}")
         if group["remedy"]:
-            lines.append(f"      -> {group['remedy']}")
+            lines.append(f"      -> {one_line(group['remedy'])}")
     if len(groups) > CONSOLE_GROUPS:
         lines.append(f"  ... and {len(groups) - CONSOLE_GROUPS} more, in the report")
     done = change_sentence(report)
@@ -62,7 +62,12 @@ def console_lines(report: Mapping[str, Any], written: Sequence[str]) -> list[str
         lines.append(done)
     if written:
         lines.append(f"Report: {', '.join(written)}")
-    return [line for text in lines for line in text.splitlines()]
+    return lines
+
+
+def one_line(text: Any) -> str:
+    """Return *text*, which may come from a host, as one line that neither moves the cursor nor looks like another."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(text).split()))
 
 
 def _age(finding: Mapping[str, Any], run: Mapping[str, Any]) -> str:
@@ -168,8 +173,9 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def _cell(value: Any) -> str:
     """A cell holds what hosts said: it must not end the cell, nor become markup."""
-    text = " ".join(str(value).split())
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+    text = one_line(value).replace("&", "&amp;").replace("<", "&lt;")
+    # A backslash before a pipe would undo its escape; a link or an image needs `](`.
+    return text.replace("\\|", "&#92;|").replace("|", "\\|").replace("](", "]\\(")
 
 
 def plan_lines(run: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -180,11 +186,11 @@ def plan_lines(run: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> lis
     lines = [f"PLAN {run['cadence']}  {run['started_at']}  (nothing is run)"]
     for row in rows:
         lines.append(f"{row['host']}: {_count(len(row['tasks']), 'task')} to run")
-        lines.extend(f"  ! {problem}" for problem in row["problems"])
+        lines.extend(f"  ! {one_line(problem)}" for problem in row["problems"])
         for number, task in enumerate(row["tasks"], 1):
             kind = f"acts, budget {task['limit']}" if task["acts"] else f"looks, deadline {task['limit']}"
             lines.append(f"  {number:3}. {task['id']:24} {task['cadence']:9} {kind:22} {task['does']}".rstrip())
         if row["left_out"]:
             lines.append("  left out:")
-            lines.extend(f"     - {left['id']:24} {left['reason']}" for left in row["left_out"])
+            lines.extend(f"     - {left['id']:24} {one_line(left['reason'])}" for left in row["left_out"])
     return lines

@@ -38,7 +38,9 @@ def host_row(host: str, checkup: Any, recorded: Any, now: str) -> dict[str, Any]
     if checkup.get("unreachable"):
         return _blind_row(host, UNREACHABLE, "run.unreachable", _words(checkup, "it did not answer"), now)
     if checkup.get("failed"):
-        return _blind_row(host, HOST_FAILED, "run.host_failed", _words(checkup, "the checks did not start"), now)
+        # An error of ours brings a remedy: what the host was told cannot be understood.
+        code = "run.invalid_input" if checkup.get("remedy") else "run.host_failed"
+        return _blind_row(host, HOST_FAILED, code, _words(checkup, "the checks did not start"), now)
     parts = [checkup]
     if isinstance(recorded, dict) and "summary" in recorded and not recorded.get("failed"):
         parts.append(recorded)
@@ -50,7 +52,9 @@ def host_row(host: str, checkup: Any, recorded: Any, now: str) -> dict[str, Any]
         for finding in task.get("findings", [])
     ]
     if isinstance(recorded, dict) and (recorded.get("failed") or recorded.get("unreachable")):
-        findings.append(_finding(host, "run.host_failed", _words(recorded, "it was lost"), now))
+        findings.append(_finding(host, "run.not_remembered", _words(recorded, "it was lost"), now))
+    elif isinstance(recorded, dict) and recorded.get("not_remembered"):
+        findings.append(_finding(host, "run.not_remembered", _words({"msg": recorded["not_remembered"]}, ""), now))
     counts = count_by_severity(())
     for counted in [part["summary"]["counts"] for part in parts] + [task["counts"] for task in checkup.get("acting", [])]:
         for word, count in counted.items():
@@ -92,16 +96,22 @@ def _blind_row(host: str, status: str, code: str, why: str, now: str) -> dict[st
 _STEPS = {
     "run.unreachable": "Log in the way Ansible does: `ansible {host} -m ansible.builtin.ping`.",
     "run.host_failed": "Mend what the message names on {host}, then run again with `--limit {host}`.",
+    "run.invalid_input": "Correct the variable that the message names, then run again with `--limit {host}`.",
+    "run.not_remembered": "See what was done on {host}: it counts as not done yet, and the next run does it again.",
     "run.host_not_run": "Look in the output for what ended the run early, then run again with `--limit {host}`.",
     "run.nothing_examined": "See why each task was left out: `playbooks/plan.yml --limit {host}`.",
 }
 
 
+_SAYS = {
+    "run.nothing_examined": "Nothing was examined",
+    "run.not_remembered": "What acted on {host} is not remembered there",
+}
+
+
 def _finding(host: str, code: str, why: str, now: str) -> dict[str, Any]:
-    message = f"Nothing is known about {host}: {why}" if code != "run.nothing_examined" else f"Nothing was examined: {why}"
-    finding = Finding(
-        code, host, Severity.UNKNOWN, message.rstrip(".") + ".", {}, _STEPS[code].format(host=host), observed_at=now
-    )
+    message = f"{_SAYS.get(code, 'Nothing is known about {host}').format(host=host)}: {why}".rstrip(".") + "."
+    finding = Finding(code, host, Severity.UNKNOWN, message, {}, _STEPS[code].format(host=host), observed_at=now)
     return {"host": host, **finding.as_dict()}
 
 

@@ -13,6 +13,7 @@ from typing import Any, Collection, Mapping, Sequence
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import to_plain
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import CADENCES, period_of
 from ansible_collections.cadence.upkeep.plugins.plugin_utils.catalogue import Catalogue, Entry
 from ansible_collections.cadence.upkeep.plugins.plugin_utils.inputs import suggest, type_word
@@ -102,8 +103,9 @@ def select(cadence: str, only: Sequence[str], skip: Sequence[str], tags: Sequenc
 
 def _other_cadence(wanted: Sequence[str], catalogue: Catalogue, selection: Selection) -> str:
     for word in wanted:
-        if word in catalogue and catalogue[word].cadence not in selection.cadences:
-            return f"{word} is {catalogue[word].cadence}: run the {catalogue[word].cadence} playbook."
+        for entry in catalogue.values():
+            if word in (entry.id, entry.domain, entry.cadence) and entry.cadence not in selection.cadences:
+                return f"{entry.id} is {entry.cadence}: run the {entry.cadence} playbook."
     return "Run `playbooks/plan.yml` to see what there is."
 
 
@@ -177,7 +179,7 @@ def _params(entry: Entry, variables: Mapping[str, Any]) -> dict[str, Any]:
 def _digest(entry: Entry, params: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
     """Return a fingerprint of what the task is told, so that a changed task is a new one in its period."""
     told = [entry.check, entry.role, entry.entry, params, variables.get(entry.source)]
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(to_plain(told, strict=False), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _without_covered(tasks: list[Task], left_out: list[LeftOut], problems: list[Finding]) -> Resolved:

@@ -11,6 +11,7 @@ import time
 from datetime import datetime
 from typing import Any, Callable, Mapping
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._checkup.codes import CODES
 from ansible_collections.cadence.upkeep.plugins.module_utils._checkup.records import (
     SETTLES_ACTING,
     SETTLES_CHECK,
@@ -20,7 +21,12 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._checkup.records im
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._checkup.registry import find_check
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import validate
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import StateError, UpkeepError
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import (
+    InvalidInput,
+    LockHeld,
+    StateError,
+    UpkeepError,
+)
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.isolate import (
     DONE,
@@ -53,6 +59,7 @@ def run_checkup(
     caller can keep them out of what it prints.
     """
     started = time.monotonic()
+    _require_unique([task["id"] for task in [*params["checks"], *params["acting"]]])
     now = parse_rfc3339(params["now"]) if params["now"] else utc_now()
     memory = Memory.open(params, now)
     carried, waiting = memory.split(params["checks"], params["force"])
@@ -80,6 +87,13 @@ def run_checkup(
     )
 
 
+def _require_unique(ids: list[str]) -> None:
+    """Records are kept by id: two tasks of one id would be taken for each other."""
+    twins = sorted({task_id for task_id in ids if ids.count(task_id) > 1})
+    if twins:
+        raise InvalidInput(f"Two tasks are called {', '.join(twins)}.", "Give each task an id of its own.")
+
+
 def record_tasks(params: Mapping[str, Any], remember: bool) -> dict[str, Any]:
     """Write the records of the acting *tasks* of *params* (validated ``RECORD_SPEC``) and return them merged."""
     now = parse_rfc3339(params["now"]) if params["now"] else utc_now()
@@ -94,7 +108,7 @@ class Memory:
 
     def __init__(self, state: HostState, directory: str, run: tuple[str, str], now: datetime) -> None:
         self.directory = directory
-        self.problem: StateError | None = None
+        self.problem: StateError | LockHeld | None = None
         self._state = state
         self._run_id, self._cadence = run
         self._now = now
@@ -111,12 +125,13 @@ class Memory:
     def _attempt(self, step: Callable[[], None]) -> None:
         try:
             step()
-        except StateError as error:
+        except (StateError, LockHeld) as error:
             self.problem = error
 
     @property
     def healed(self) -> list[str]:
-        return list(self._state.healed)
+        # A state is read twice, once of them under its lock: what was mended is told once.
+        return list(dict.fromkeys(self._state.healed))
 
     def split(self, tasks: list[dict[str, Any]], force: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return ``(settled, waiting)``: what the records settle, as entries of a result, and the rest as given."""
@@ -257,8 +272,9 @@ def failed_task(task_id: str, end: Ended, stamp: str) -> dict[str, Any]:
     """Return the finding for a check that could not do its work: it is unknown what it would have found."""
     code = {REFUSED: "task.invalid", TIMED_OUT: "task.timed_out"}.get(end.how, "task.failed")
     message = end.message if end.message.endswith(".") else f"{end.message}."
+    remedy = end.remedy or CODES[code].remedy
     return (
-        Finding(code, task_id, Severity.UNKNOWN, f"{task_id} could not look: {message}", end.evidence, end.remedy)
+        Finding(code, task_id, Severity.UNKNOWN, f"{task_id} could not look: {message}", end.evidence, remedy)
         .observed(stamp)
         .as_dict()
     )
@@ -275,7 +291,7 @@ def merge(
     worst = max((Severity.from_word(word) for word, count in counts.items() if count), default=Severity.UNKNOWN)
     told = findings + [{**finding, "task": task["id"]} for task in tasks for finding in task["findings"]]
     result = {
-        "changed": any(task["changed"] and task["status"] == RAN for task in tasks),
+        "changed": any(task["changed"] for task in tasks),
         "summary": {"worst": worst.word, "counts": counts, "seconds": round(seconds, 3)},
         "findings": sorted(told, key=lambda finding: -Severity.from_word(finding["severity"])),
         "actions": [{**action, "task": task["id"]} for task in tasks for action in task["actions"]],

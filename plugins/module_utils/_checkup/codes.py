@@ -30,6 +30,10 @@ CODES: Mapping[str, Code] = {
         "What the inventory says about the run (overrides, lists of ids) cannot be understood for this host.",
         "Correct the variable that the message names.",
     ),
+    "run.not_remembered": Code(
+        "The host was lost, or failed, before it could write down how its acting tasks ended.",
+        "See what was done on the host: those tasks count as not done yet, and the next run does them again.",
+    ),
     "run.variable_unusable": Code(
         "The inventory variable of a task cannot be rendered or has the wrong type, so the task did not run.",
         "Correct the variable that the message names; its shape is the module's argument spec.",

@@ -15,12 +15,15 @@ SETTLES_CHECK = Severity.INFO
 SETTLES_ACTING = Severity.WARNING
 
 KEPT_FINDINGS = 20
+# A record that lacks one of these (edited by hand, or written by another version) cannot stand for the task.
+_KEPT = frozenset(("period", "digest", "done_at", "worst", "counts", "seconds", "findings"))
 
 
-def is_settled(record: Mapping[str, Any] | None, period: str, digest: str) -> bool:
+def is_settled(record: Any, period: str, digest: str) -> bool:
     """True when *record* says that this very task (*digest* of its parameters) is done for *period*."""
     return (
-        record is not None
+        isinstance(record, dict)
+        and _KEPT <= set(record)
         and bool(period)
         and record.get("period") == period
         and record.get("digest") == digest
