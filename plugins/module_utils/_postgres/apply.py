@@ -1,0 +1,425 @@
+# Copyright (c) 2026 Upkeep maintainers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the statements of a plan over several connections, and see by the server's counters what came of them."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Budget, Deadline
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import ConnectionFailed, LockHeld
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres import sql
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import ServerError, Session
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.collect import (
+    Cluster,
+    lost,
+    read_counters,
+    read_holders,
+)
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
+    ANALYZE,
+    SKIP_REASONS,
+    VACUUM,
+    Applied,
+    Attempt,
+    Counters,
+    RunOptions,
+    Sizes,
+    Snapshot,
+    Statement,
+    Step,
+    instant,
+)
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.plan import statements
+
+# Connections that are left to others, besides those that the server keeps back itself.
+SPARE_SLOTS = 3
+
+# How an error is taken: try again later, stop everything, fail the table; or the table is left for that reason.
+LOCK, STOP, FAIL = "lock", "stop", "fail"
+_CLASSES = {
+    "55P03": LOCK,
+    "40P01": LOCK,
+    "53100": STOP,
+    "25006": STOP,
+    "42501": "permission",
+    "42P01": "vanished",
+    "42704": "vanished",
+    "3F000": "vanished",
+}
+# What says nothing about one table: there is no point in trying those of the batch one by one.
+_ENDS_A_BATCH = ("cancelled", "time_limit")
+CANCELLED = "57014"
+_CONNECTION_CLASSES = ("08", "57P")
+
+
+@dataclass
+class Progress:
+    """What happened to one table so far. ``failed`` and ``why`` are empty while it may still be tried."""
+
+    step: Step
+    attempt: Attempt = field(default_factory=Attempt)
+    failed: bool = False
+
+    @property
+    def why(self) -> str:
+        return self.attempt.why
+
+    def tried(self, seconds: float) -> None:
+        self.attempt = replace(self.attempt, count=self.attempt.count + 1, seconds=self.attempt.seconds + seconds)
+
+    def left(self, why: str, error: ServerError | None = None, waited: float = 0.0) -> None:
+        """Note that the table was left, for now or for good."""
+        self.attempt = replace(
+            self.attempt,
+            why=why,
+            sqlstate=error.sqlstate if error else self.attempt.sqlstate,
+            message=f"{SKIP_REASONS[why]}: {error.message}" if error else SKIP_REASONS[why],
+            waited=self.attempt.waited + waited,
+        )
+
+    def fail(self, error: ServerError) -> None:
+        self.failed = True
+        self.attempt = replace(self.attempt, why="", sqlstate=error.sqlstate, message=error.message)
+
+    def measured(self, before: Sizes | None = None, after: Sizes | None = None) -> None:
+        self.attempt = replace(
+            self.attempt,
+            sizes_before=before or self.attempt.sizes_before,
+            sizes_after=after or self.attempt.sizes_after,
+        )
+
+    def reopen(self) -> None:
+        self.attempt = replace(self.attempt, why="", sqlstate="", message="")
+
+    def proven(self) -> None:
+        """The counters moved: that outranks whatever was said about the statement."""
+        self.failed = False
+        self.reopen()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The two limits of a run: nothing starts after ``soft``, nothing goes on after ``hard``."""
+
+    soft: Budget
+    hard: Deadline
+
+    @property
+    def spent(self) -> bool:
+        return self.soft.spent or self.hard.expired
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds in which something may still start; ``None`` without a limit."""
+        left = [seconds for seconds in (self.soft.remaining, self.hard.remaining) if seconds is not None]
+        return min(left, default=None)
+
+
+def take_lock(session: Session, what: str) -> None:
+    """Take the session's advisory lock in its database. Raises ``LockHeld`` naming the session that has it."""
+    keys = (sql.ADVISORY_CLASS, sql.ADVISORY_VACUUM)
+    if session.rows(sql.LOCK_QUERY, keys)[0][0]:
+        return
+    holders = session.rows(sql.LOCK_HOLDER_QUERY, keys)
+    if holders:
+        pid, application, user, address, since = holders[0]
+        who = f"{application!r} (pid {pid}, {user} from {address}, connected since {instant(since) or 'unknown'})"
+        evidence = {"pid": pid, "application": application, "user": user, "address": address}
+    else:
+        who, evidence = "a session that has ended meanwhile", {}
+    raise LockHeld(f"{what} is in the hands of another run: {who}.", "Wait for that run to end.", {"holder": evidence})
+
+
+class Run:
+    """The work on one database. ``execute`` is called once."""
+
+    def __init__(self, cluster: Cluster, snapshot: Snapshot, steps: Sequence[Step], limits: Limits) -> None:
+        self._cluster = cluster
+        self._options: RunOptions = cluster.options
+        self._snapshot = snapshot
+        self._steps = steps
+        self._limits = limits
+        self._progress = {step.table.oid: Progress(step) for step in steps}
+        self._after: dict[int, Counters] = {}
+        self._proven: set[int] = set()
+        self._batches: list[tuple[Statement, float]] = []
+        self._queries: list[str] = []
+        self._notes: list[str] = []
+        self._pids: set[int] = set()
+        self._stopped = False
+
+    def execute(self, main: Session, slots: int) -> Applied:
+        """Do the work, with at most *slots* connections besides *main*. Raises ``ConnectionFailed``."""
+        connections = max(1, min(self._options.jobs, slots - SPARE_SLOTS))
+        started = time.monotonic()
+        try:
+            for phase in statements(self._steps, self._snapshot, self._options):
+                self._work_off(phase, connections)
+            self._look(main, self._progress)
+            self._try_again(main, connections)
+            self._close(main)
+            # What began after us cannot hold rows that were dead when we planned.
+            elapsed = time.monotonic() - started
+            holders = [one for one in read_holders(main, self._pids) if one.seconds is None or one.seconds >= elapsed]
+        except ServerError as error:
+            raise lost(self._cluster.connection, error) from None
+        self._share_seconds()
+        return Applied(
+            attempts={oid: progress.attempt for oid, progress in self._progress.items()},
+            failed=frozenset(oid for oid, progress in self._progress.items() if progress.failed),
+            proven=frozenset(self._proven),
+            after=self._after,
+            holders=tuple(holders),
+            queries=tuple(self._queries),
+            notes=tuple(dict.fromkeys(self._notes)),
+        )
+
+    # --- the queue
+
+    def _work_off(self, work: Sequence[Statement], connections: int) -> None:
+        queue = deque(work)
+        while queue:
+            workers = min(connections, len(queue))
+            if workers == 1:
+                self._serve(queue, essential=True)
+                continue
+            with ThreadPoolExecutor(workers) as pool:
+                # The first must get its connection; where the server has none left for the others, it works alone.
+                for future in [pool.submit(self._serve, queue, number == 0) for number in range(workers)]:
+                    future.result()
+
+    def _serve(self, queue: deque[Statement], essential: bool) -> None:
+        """Send statements until the queue is empty. A session that breaks is replaced once."""
+        for last in (False, True):
+            try:
+                with self._cluster.session(self._snapshot.database) as session:
+                    self._pids.add(session.pid)
+                    broken = self._serve_with(session, queue)
+                if broken is None:
+                    return
+                if last:
+                    raise lost(self._cluster.connection, broken)
+            except ConnectionFailed as error:
+                if essential:
+                    self._stopped = True
+                    raise
+                self._notes.append(f"one connection fewer: {error.message}")
+                return
+
+    def _serve_with(self, session: Session, queue: deque[Statement]) -> ServerError | None:
+        """Return the error when the session broke; its statement is then in the queue again."""
+        while True:
+            try:
+                statement = queue.popleft()
+            except IndexError:
+                return None
+            if self._is_over(statement):
+                continue
+            broken = self._send(session, statement)
+            if broken is not None:
+                queue.append(statement)
+                return broken
+
+    @property
+    def _closed(self) -> str:
+        """Why nothing new is started any more; empty while it may be."""
+        if self._stopped:
+            return "stopped"
+        return "time_limit" if self._limits.spent else ""
+
+    def _is_over(self, statement: Statement) -> bool:
+        why = self._closed
+        if why:
+            for progress in self._of(statement):
+                if not progress.why and not progress.failed:
+                    progress.left(why)
+        return bool(why)
+
+    def _of(self, statement: Statement) -> list[Progress]:
+        return [self._progress[step.table.oid] for step in (*statement.steps, *statement.covers)]
+
+    # --- one statement
+
+    def _send(self, session: Session, statement: Statement) -> ServerError | None:
+        """Run *statement* and note how it went; return the error when the session broke."""
+        measured = self._is_big(statement)
+        started = time.monotonic()
+        try:
+            self._limit(session)
+            if measured:
+                before = self._measure(session, statement)
+                self._progress[statement.steps[0].table.oid].measured(before=before)
+            self._queries.append(statement.sql)
+            session.run(statement.sql)
+        except ServerError as error:
+            if session.lost or error.sqlstate.startswith(_CONNECTION_CLASSES):
+                return error
+            self._refused(statement, error, time.monotonic() - started)
+            return None
+        self._sent(statement, time.monotonic() - started)
+        if measured:
+            self._measure_after(session, statement)
+        return None
+
+    def _is_big(self, statement: Statement) -> bool:
+        table = statement.steps[0].table
+        return len(statement.steps) == 1 and not table.partitioned and table.pages > self._options.batch_pages
+
+    def _limit(self, session: Session) -> None:
+        """With a hard limit, let the server end the statement when that comes."""
+        left = self._limits.hard.remaining
+        if left is not None:
+            own = self._options.statement_timeout
+            seconds = max(0.001, min(left, own) if own else left)
+            session.rows(sql.settings_query(1), ("statement_timeout", sql.milliseconds(seconds)))
+
+    def _measure(self, session: Session, statement: Statement) -> Sizes | None:
+        """Return the bytes of the table. Only an ACCESS EXCLUSIVE lock of others stands in the way."""
+        rows = session.rows(sql.SIZES_QUERY, (statement.steps[0].table.oid,))
+        return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
+
+    def _measure_after(self, session: Session, statement: Statement) -> None:
+        try:
+            after = self._measure(session, statement)
+        except ServerError as error:
+            # The work is done; only its effect on the size stays unknown.
+            self._notes.append(f"the size of {statement.steps[0].table.title} was not measured: {error.message}")
+            return
+        self._progress[statement.steps[0].table.oid].measured(after=after)
+
+    def _sent(self, statement: Statement, seconds: float) -> None:
+        together = self._of(statement)
+        if len(together) > 1:
+            self._batches.append((statement, seconds))
+        for progress in together:
+            progress.tried(seconds if len(together) == 1 else 0.0)
+            # A table that was left out is no error to the server: until the counters have moved, this is what we know.
+            progress.left("lock" if statement.skips_locked else "unproven")
+
+    def _refused(self, statement: Statement, error: ServerError, seconds: float) -> None:
+        together = self._of(statement)
+        alone = len(together) == 1
+        kind = self._class_of(error, seconds)
+        if kind == STOP or (kind == FAIL and alone and self._options.stop_on_error):
+            self._stopped = True
+        for progress in together:
+            progress.tried(0.0 if kind == LOCK else seconds / len(together))
+            if kind == LOCK:
+                progress.left("lock", error, waited=seconds / len(together))
+            elif kind in (STOP, FAIL) and (alone or kind == STOP):
+                progress.fail(error)
+            elif alone or kind in _ENDS_A_BATCH:
+                progress.left(kind, error)
+            else:
+                # One table ended the statement for all: each is tried alone, and then it shows which.
+                progress.reopen()
+
+    def _class_of(self, error: ServerError, seconds: float) -> str:
+        """Return a key of ``SKIP_REASONS``, or ``LOCK``, ``STOP`` or ``FAIL``."""
+        if error.sqlstate == CANCELLED:
+            if self._limits.hard.expired:
+                return "time_limit"
+            own = self._options.statement_timeout
+            return "timeout" if own and seconds >= own * 0.9 else "cancelled"
+        return _CLASSES.get(error.sqlstate, FAIL)
+
+    # --- what came of it
+
+    def _look(self, main: Session, oids: Iterable[int]) -> None:
+        """Let the counters say which of the tables were really worked on."""
+        wanted = list(oids)
+        found = read_counters(main, self._snapshot.version, wanted)
+        self._after.update(found)
+        for oid in wanted:
+            progress = self._progress[oid]
+            if oid not in found:
+                progress.failed = False
+                progress.left("vanished")
+            elif not self._missing_actions(progress.step):
+                self._proven.add(oid)
+                progress.proven()
+
+    def _missing_actions(self, step: Step) -> tuple[str, ...]:
+        before, after = step.table.counters, self._after[step.table.oid]
+        moved = {VACUUM: after.vacuums != before.vacuums, ANALYZE: after.analyzes != before.analyzes}
+        return tuple(action for action in step.actions if not moved[action])
+
+    def _try_again(self, main: Session, connections: int) -> None:
+        """Try one by one what a batch left undone or a lock held up, at the end of everything else."""
+        again = False
+        while True:
+            waiting = [progress for progress in self._progress.values() if self._may_try(progress)]
+            if not waiting or (again and not self._pause()):
+                return
+            alone = [self._alone(progress.step) for progress in waiting]
+            # Partitions before the partitioned tables that would lock them.
+            self._work_off([one for one in alone if not one.steps[0].table.partitioned], connections)
+            self._work_off([one for one in alone if one.steps[0].table.partitioned], connections)
+            self._look(main, [progress.step.table.oid for progress in waiting])
+            if self._closed:
+                return
+            again = True
+
+    def _may_try(self, progress: Progress) -> bool:
+        if progress.step.table.oid in self._proven or progress.failed:
+            return False
+        return not progress.why or (progress.why == "lock" and progress.attempt.count <= self._options.lock_retries)
+
+    def _alone(self, step: Step) -> Statement:
+        actions = self._missing_actions(step)
+        skips = self._options.lock_retries == 0
+        text = sql.work_statement(actions, [step.table], self._snapshot.version, skips)
+        return Statement(text, (step,), skips)
+
+    def _pause(self) -> bool:
+        """Wait before a lock is tried again; False when the time limit does not leave that long."""
+        left = self._limits.remaining
+        if self._closed or (left is not None and left <= self._options.lock_retry_delay):
+            return False
+        time.sleep(self._options.lock_retry_delay)
+        return True
+
+    def _close(self, main: Session) -> None:
+        """Move the database's own horizon once, which each statement was told to leave alone."""
+        if not any(sql.leaves_database_statistics(text) for text in self._queries):
+            return
+        self._queries.append(sql.CLOSING_STATEMENT)
+        try:
+            main.run(sql.CLOSING_STATEMENT)
+        except ServerError as error:
+            if main.lost:
+                raise
+            self._notes.append(f"{sql.CLOSING_STATEMENT} was refused: {error.message}")
+
+    def _share_seconds(self) -> None:
+        """Give each table of a batch its part of the batch's time, by the moments at which the server was done."""
+        for statement, seconds in self._batches:
+            done = {
+                oid: at
+                for oid in (step.table.oid for step in (*statement.steps, *statement.covers))
+                if oid in self._proven and (at := _done_at(self._after[oid])) is not None
+            }
+            for oid, part in shares(seconds, done).items():
+                progress = self._progress[oid]
+                progress.attempt = replace(progress.attempt, seconds=progress.attempt.seconds + part)
+
+
+def _done_at(counters: Counters) -> float | None:
+    return max((at for at in (counters.vacuumed_at, counters.analyzed_at) if at is not None), default=None)
+
+
+def shares(seconds: float, done: Mapping[int, float]) -> dict[int, float]:
+    """Return how much of *seconds* each key took, when they were done one after the other at the moments in *done*."""
+    parts: dict[int, float] = {}
+    before = None
+    span = max(done.values()) - min(done.values()) if done else 0.0
+    for oid, at in sorted(done.items(), key=lambda entry: entry[1]):
+        parts[oid] = max(0.0, seconds - span) if before is None else at - before
+        before = at
+    return parts

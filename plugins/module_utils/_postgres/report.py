@@ -1,0 +1,219 @@
+# Copyright (c) 2026 Upkeep maintainers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Put what a run found and did into the one result form, small enough to travel. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ansible_collections.cadence.upkeep.plugins.module_utils._core import finding as core
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import LockHeld
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Action, Finding, Metric
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.evaluate import failure, totals, worth_naming
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
+    DONE,
+    FAILED,
+    NOT_CANDIDATES,
+    PARTIAL,
+    PLANNED,
+    SKIPPED,
+    ConnectionOptions,
+    Counters,
+    Holder,
+    Plan,
+    Record,
+    RunOptions,
+    Snapshot,
+    instant,
+)
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.plan import worked_on
+
+# A result has room for about this much; what else there was is counted in `truncated`.
+LISTED, LISTED_QUERIES, LISTED_DIFFS = 200, 20, 50
+NOT_NEEDED = "not_needed"
+# Before a VACUUM, a transaction of this age (in seconds) is worth a word.
+OLD_TRANSACTION = 60.0
+_ACTION_STATUS = {PLANNED: core.PLANNED, DONE: core.DONE, FAILED: core.FAILED, SKIPPED: core.SKIPPED}
+
+
+@dataclass(frozen=True)
+class Looked:
+    """One database of the run: its plan and what came of it, or (``why``) the reason for which it was left.
+
+    ``held`` is the error when another run is at work there; ``slots`` are the connections the server has left.
+    """
+
+    name: str
+    why: str = ""
+    held: LockHeld | None = None
+    slots: int = 0
+    snapshot: Snapshot | None = None
+    plan: Plan = field(default_factory=Plan)
+    records: tuple[Record, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    queries: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def considered(self) -> int:
+        return len(self.plan.steps) + len(self.plan.skipped) + len(self.plan.healthy)
+
+    @property
+    def subjects(self) -> list[str]:
+        """Every table that was looked at, healthy ones too."""
+        if self.snapshot is None:
+            return []
+        tables = [step.table for step in self.plan.steps] + [skip.table for skip in self.plan.skipped]
+        tables += self.plan.healthy
+        return [self.snapshot.subject_of(table) for table in tables]
+
+
+@dataclass(frozen=True)
+class Vacuumed:
+    """The whole run: the outcome, why the task fails (empty when it does not), and the states for diff mode."""
+
+    outcome: Outcome
+    truncated: Mapping[str, int]
+    failure: str
+    before: str
+    after: str
+
+    def as_result(self) -> dict[str, Any]:
+        """Return the result of the module, and in ``truncated`` all that was left out of it."""
+        result = self.outcome.as_result()
+        truncated = dict(self.truncated)
+        for key, count in result.get("truncated", {}).items():
+            truncated[key] = truncated.get(key, 0) + count
+        return {**result, "truncated": truncated} if truncated else result
+
+
+def report(
+    connection: ConnectionOptions,
+    options: RunOptions,
+    databases: Sequence[Looked],
+    holders: Sequence[Holder],
+    now: datetime,
+    seconds: float,
+) -> Vacuumed:
+    """Return the result of the run over *databases*. *holders* are those that were there before it."""
+    records = [record for one in databases for record in one.records]
+    queries = [text for one in databases for text in one.queries]
+    troubled = [record for record in records if record.status in (FAILED, PARTIAL) or _is_owed(record)]
+    fine = [record for record in records if record.status in (DONE, PLANNED)]
+    tables = _listed(options.report, troubled, fine, databases)
+    shown = _shortened(tables)
+    steps = _shortened((troubled, fine))
+    outcome = Outcome(
+        domain="pg",
+        examined=[subject for one in databases for subject in one.subjects],
+        findings=[finding for one in databases for finding in one.findings],
+        observed_at=now,
+        actions=[_action(record) for record in steps],
+        metrics=[metric for one in databases for metric in _metrics(connection.label, one)],
+        seconds=seconds,
+        extra={
+            "vacuum": totals(records, sum(one.considered for one in databases)),
+            "tables": [record.as_dict() for record in shown],
+            "databases": [_database(one) for one in databases],
+            "blockers": [holder.as_dict() for holder in worth_naming(holders, records, OLD_TRANSACTION)],
+            "queries": queries[:LISTED_QUERIES],
+        },
+    )
+    left_out = {
+        "tables": sum(map(len, tables)) - len(shown),
+        "actions": len(troubled) + len(fine) - len(steps),
+        "queries": len(queries) - LISTED_QUERIES,
+    }
+    changed = [record for record in records if record.changed][:LISTED_DIFFS]
+    return Vacuumed(
+        outcome,
+        truncated={key: count for key, count in left_out.items() if count > 0},
+        failure=failure(records, options.fail_on_skipped),
+        before="".join(_state_line(record, record.table.counters) for record in changed),
+        after="".join(_state_line(record, _expected(record, now)) for record in changed),
+    )
+
+
+def _is_owed(record: Record) -> bool:
+    return record.status == SKIPPED and record.why not in NOT_CANDIDATES
+
+
+def _listed(
+    wanted: str, troubled: list[Record], fine: list[Record], databases: Sequence[Looked]
+) -> tuple[list[Record], list[Record]]:
+    """Return the records for ``tables``: first what went wrong, then the rest of what was asked for."""
+    if wanted == "none":
+        return [], []
+    others = [record for one in databases for record in one.records if record.why in NOT_CANDIDATES]
+    if wanted == "all":
+        others += [
+            Record(one.snapshot.subject_of(table), one.name, table, SKIPPED, why=NOT_NEEDED)
+            for one in databases
+            if one.snapshot is not None
+            for table in one.plan.healthy
+        ]
+    return troubled, fine + others
+
+
+def _shortened(lists: tuple[list[Record], list[Record]]) -> list[Record]:
+    """Return at most ``LISTED`` records of both lists; neither pushes the other out."""
+    first, second = lists
+    room = max(LISTED // 2, LISTED - len(second))
+    kept = first[:room]
+    return kept + second[: LISTED - len(kept)]
+
+
+def _action(record: Record) -> Action:
+    status = _ACTION_STATUS.get(record.status) or (core.DONE if record.changed else core.SKIPPED)
+    reason = record.message or record.reason_text
+    if record.status == PARTIAL:
+        who = record.holders[0].title if record.holders else "what has ended meanwhile"
+        reason = f"{record.reason_text}; dead rows were kept by {who}"
+    return Action(record.subject, record.sql or "VACUUM or ANALYZE", status, reason, record.attempt.seconds)
+
+
+def _metrics(cluster: str, database: Looked) -> list[Metric]:
+    labels = {"cluster": cluster, "database": database.name}
+    numbers = totals(database.records, database.considered)
+    return [
+        Metric("pg_vacuum_tables_considered", numbers["considered"], "count", labels),
+        Metric("pg_vacuum_tables_done", numbers["done"], "count", labels),
+        Metric("pg_vacuum_dead_rows_removed", max(0, numbers["dead_before"] - numbers["dead_after"]), "count", labels),
+        Metric("pg_vacuum_freed", numbers["freed"], "bytes", labels),
+    ]
+
+
+def _database(database: Looked) -> dict[str, Any]:
+    numbers = totals(database.records, database.considered)
+    if database.why:
+        status = SKIPPED
+    elif numbers["failed"]:
+        status = FAILED
+    else:
+        status = PLANNED if numbers["planned"] else DONE
+    counts = {key: numbers[key] for key in ("considered", "planned", "done", "partial", "skipped", "failed")}
+    return {
+        "name": database.name,
+        "status": status,
+        "reason": database.why,
+        **counts,
+        "notes": list(database.notes),
+        "seconds": round(database.seconds, 3),
+    }
+
+
+def _state_line(record: Record, counters: Counters) -> str:
+    vacuumed, analysed = (instant(at) or "never" for at in (counters.vacuumed_at, counters.analyzed_at))
+    numbers = f"dead {counters.dead}, changed since ANALYZE {counters.modified}"
+    return f"{record.subject}: {numbers}, last VACUUM {vacuumed}, last ANALYZE {analysed}\n"
+
+
+def _expected(record: Record, now: datetime) -> Counters:
+    """Return the counters after the work: as measured, or in check mode as they will be on a quiet server."""
+    return record.after or worked_on(record.table.counters, record.actions, now.timestamp())

@@ -1,0 +1,450 @@
+#!/usr/bin/python
+# Copyright (c) 2026 Upkeep maintainers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Vacuum and analyse the tables of a PostgreSQL cluster that need it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pg_vacuum
+short_description: Vacuum and analyse the PostgreSQL tables that need it, and prove it
+version_added: 0.1.0
+description:
+  - Looks at every table of one or more databases, and runs C(VACUUM) and C(ANALYZE) only where measured dead rows,
+    changed rows or missing statistics pass a threshold. It says why for each table. A second run finds nothing to do.
+  - A table counts as done when the server's own counters moved, not because no error came back.
+  - Small tables go several to one statement, and over several connections (O(jobs)).
+  - Nothing of others is ended. A table that stays locked is skipped; dead rows that an old snapshot holds are reported
+    with the session, prepared transaction or replication slot that holds them.
+author:
+  - Upkeep maintainers (@cadence-upkeep)
+options:
+  mode:
+    description:
+      - V(vacuum_analyze) vacuums and analyses tables with dead rows, and analyses those with stale or missing
+        statistics.
+      - V(vacuum) and V(analyze) do only the one.
+    type: str
+    default: vacuum_analyze
+    choices: [vacuum_analyze, vacuum, analyze]
+  databases:
+    description:
+      - The databases to work in, as names or shell patterns. V(*) is every one that can be worked in, without templates.
+      - The default is O(login_db). The one with the oldest transactions comes first.
+    type: list
+    elements: str
+  schemas:
+    description:
+      - Only tables in these schemas (names or shell patterns). A name that does not exist is an error.
+    type: list
+    elements: str
+    default: []
+  exclude_schemas:
+    description:
+      - No tables in these schemas (names or shell patterns).
+    type: list
+    elements: str
+    default: []
+  tables:
+    description:
+      - Only these tables, as V(table), V(schema.table) or shell patterns of either. A name that does not exist is an
+        error. With a partitioned table come its partitions.
+    type: list
+    elements: str
+    default: []
+  exclude_tables:
+    description:
+      - Not these tables, written as in O(tables).
+    type: list
+    elements: str
+    default: []
+  include_catalogs:
+    description:
+      - Also look at the system catalogs. They are vacuumed by the same thresholds; missing statistics are not a reason
+        there.
+    type: bool
+    default: true
+  when:
+    description:
+      - V(needed) works where a threshold is passed, V(always) on every table that the filters leave.
+    type: str
+    default: needed
+    choices: [needed, always]
+  dead_ratio:
+    description:
+      - A table is vacuumed when this share of its rows is dead, and at least O(dead_min) rows are. The same holds for
+        its TOAST table.
+    type: float
+    default: 0.1
+  dead_min:
+    description:
+      - The least number of dead rows for a VACUUM.
+    type: int
+    default: 1000
+  mod_ratio:
+    description:
+      - A table is analysed when at least O(mod_min) rows, and this share of its rows, changed since its last ANALYZE.
+      - For a partitioned table, the changes in its partitions count, and so do rows gained or lost since.
+    type: float
+    default: 0.05
+  mod_min:
+    description:
+      - The least number of changed rows for an ANALYZE.
+    type: int
+    default: 500
+  missing_stats:
+    description:
+      - Also analyse a table with rows where a column, an expression of an index, a statistics object or the table with
+        its children has no statistics yet.
+      - A role that cannot read C(pg_statistic) sees only whether a table has any.
+    type: bool
+    default: true
+  skip_if_vacuumed_within:
+    description:
+      - Leave a table that was vacuumed (or, where only statistics are due, analysed) within this time, such as V(1h),
+        by whomever.
+    type: str
+  jobs:
+    description:
+      - How many connections work at a time, besides one that watches. Fewer are used when the server has few left.
+    type: int
+    default: 1
+  batch_pages:
+    description:
+      - Tables of up to this many pages (8 KiB each) go several to one statement. V(0) gives each its own.
+    type: int
+    default: 128
+  time_limit:
+    description:
+      - Nothing new is started after this time, such as V(30m). What is left over is reported.
+    type: str
+  hard_time_limit:
+    description:
+      - What still runs after this time is cancelled.
+    type: str
+  lock_timeout:
+    description:
+      - How long one attempt waits for the lock on a table.
+    type: str
+    default: 2s
+  lock_retries:
+    description:
+      - How often a table that was locked is tried again, after everything else. With V(0) no lock is waited for at all.
+    type: int
+    default: 3
+  lock_retry_delay:
+    description:
+      - How long to wait before the second and each further round of such attempts.
+    type: str
+    default: 10s
+  statement_timeout:
+    description:
+      - How long one statement may take; V(0) is no limit. It is always set, because what is set for the role or the
+        database would end the work.
+    type: str
+    default: "0"
+  synchronous_commit:
+    description:
+      - With V(off), the many small transactions of ANALYZE do not wait for the disk. A crash could lose statistics, and
+        never data. V(keep) leaves what is set for the role.
+    type: str
+    default: "off"
+    choices: ["off", keep]
+  on_error:
+    description:
+      - Whether a table that fails ends the run. A full disk always does.
+    type: str
+    default: continue
+    choices: [continue, stop]
+  fail_on_skipped:
+    description:
+      - The task fails when a table that needs work was skipped for one of these reasons. It also fails when a table
+        failed.
+    type: list
+    elements: str
+    default: [permission]
+    choices:
+      - permission
+      - permission_catalog
+      - lock
+      - time_limit
+      - timeout
+      - cancelled
+      - vanished
+      - unproven
+      - stopped
+      - other_run
+      - recent
+      - foreign
+      - temporary
+      - counters_off
+  report:
+    description:
+      - Which tables RV(tables) lists. V(changed) are those that were worked on or should have been, V(all) also those
+        that need nothing.
+    type: str
+    default: changed
+    choices: [changed, all, none]
+  state_dir:
+    description:
+      - The directory for the lock that keeps two runs on this host apart. The default is C(/var/lib/upkeep) for root and
+        C(upkeep) below the XDG state directory of any other user.
+    type: path
+  run_id:
+    description:
+      - A name for the run. It stands in the lock and in C(application_name).
+    type: str
+    default: ""
+extends_documentation_fragment:
+  - cadence.upkeep.postgres_connection
+  - cadence.upkeep.attributes
+  - cadence.upkeep.attributes.action_groups
+attributes:
+  check_mode:
+    support: full
+    details:
+      - The same plan is made from the same numbers, and no statement is sent that changes anything.
+  diff_mode:
+    support: full
+    details:
+      - Shows the counters of each table before and after; in check mode, after is what a quiet server would show.
+notes:
+  - Two runs exclude each other by a lock on the host, and by an advisory lock in each database.
+  - Sessions are named C(upkeep pg_vacuum) and the O(run_id) in C(pg_stat_activity).
+  - Least privilege is to own the tables or the database; from PostgreSQL 17 on, the C(MAINTAIN) privilege or the role
+    C(pg_maintain). Each is foreseen for every table before a statement is sent.
+seealso:
+  - name: Routine vacuuming
+    description: What VACUUM and ANALYZE do, in the PostgreSQL manual.
+    link: https://www.postgresql.org/docs/current/routine-vacuuming.html
+"""
+
+EXAMPLES = r"""
+- name: Vacuum what needs it in every database of the local cluster
+  cadence.upkeep.pg_vacuum:
+    name: main
+    login_unix_socket: /var/run/postgresql
+    databases: ["*"]
+    jobs: 4
+    time_limit: 30m
+  become: true
+  become_user: postgres
+
+- name: Show what would be done in one database, over TLS
+  cadence.upkeep.pg_vacuum:
+    login_host: db.example.com
+    login_user: upkeep
+    login_password: "{{ vault_upkeep_password }}"
+    login_db: shop
+    ssl_mode: verify-full
+    ca_cert: /etc/ssl/certs/db-ca.pem
+  check_mode: true
+  diff: true
+
+- name: Refresh the statistics after a load, whatever the counters say
+  cadence.upkeep.pg_vacuum:
+    login_db: warehouse
+    mode: analyze
+    when: always
+    schemas: [staging]
+
+- name: Keep two hot tables tight, and never wait for a lock
+  cadence.upkeep.pg_vacuum:
+    login_db: shop
+    tables: [orders, "queue.*"]
+    dead_ratio: 0.02
+    lock_retries: 0
+"""
+
+RETURN = r"""
+summary:
+  description: >-
+    The verdict in short. RV(summary.worst) is the worst severity found, RV(summary.counts) the number of examined
+    objects under the worst severity that each got, RV(summary.seconds) the wall time.
+  returned: success
+  type: dict
+  sample: {worst: warning, counts: {ok: 84, info: 0, warning: 1, unknown: 0, critical: 0}, seconds: 0.412}
+findings:
+  description: What was judged, worst first. Codes are listed in the collection's findings page.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - code: pg.vacuum_blocked
+      subject: "main: shop.public.orders"
+      severity: warning
+      message: >-
+        main: shop.public.orders kept 10000 of 10000 dead rows after its VACUUM: the session with pid 4711, idle in its
+        transaction (5400 s, 120 transactions old) may still see them.
+      evidence:
+        reason: [dead]
+        dead: 10000
+        live: 20000
+        mod_since_analyze: 10000
+        dead_after: 10000
+        attempts: 1
+        holder:
+          kind: idle_in_transaction
+          id: "4711"
+          database: shop
+          xid_age: 120
+          seconds: 5400
+          hint: "Commit or roll back there, or end it: SELECT pg_terminate_backend(4711);"
+      remedy: "Commit or roll back there, or end it: SELECT pg_terminate_backend(4711);"
+      observed_at: "2026-11-22T04:13:00Z"
+actions:
+  description: The steps that were planned, done, skipped (with the reason) or failed.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - id: "main: shop.public.orders"
+      description: VACUUM (ANALYZE) public.orders
+      status: done
+      reason: 10000 of 30000 rows are dead, a share of 0.333 (limits 1000 and 0.1)
+      seconds: 0.031
+metrics:
+  description: Numbers worth keeping, with unit and labels.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - {name: pg_vacuum_dead_rows_removed, value: 10000, unit: count, labels: {cluster: main, database: shop}}
+truncated:
+  description: How many entries of which list were left out, to keep the result small.
+  returned: when something was left out
+  type: dict
+  sample: {findings: 250}
+vacuum:
+  description:
+    - The sums over all tables. C(considered) is what the filters leave; C(skipped) counts only tables that need work.
+    - C(by_reason) counts why tables were chosen (C(dead), C(stats), C(missing_stats), C(always)) and why they were left.
+    - Bytes are those of heap and TOAST of the tables that were worked on; of tables above O(batch_pages) they are
+      measured, of smaller ones taken from C(relpages). C(freed) went back to the file system.
+  returned: success
+  type: dict
+  sample:
+    considered: 85
+    planned: 0
+    done: 3
+    partial: 0
+    skipped: 0
+    failed: 0
+    dead_before: 20000
+    dead_after: 0
+    bytes_before: 3940352
+    bytes_after: 3940352
+    freed: 0
+    by_reason: {dead: 2, missing_stats: 1, stats: 2}
+tables:
+  description:
+    - One record for each table that O(report) asks for, those that went wrong first.
+    - C(status) is V(planned), V(done), V(skipped), V(failed), or V(partial) when dead rows were held back.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - database: shop
+      schema: public
+      table: orders
+      oid: 16401
+      actions: [vacuum, analyze]
+      reason: [dead, stats]
+      reason_text: >-
+        10000 of 30000 rows are dead, a share of 0.333 (limits 1000 and 0.1); 10000 rows changed since ANALYZE (limits 500
+        and 0.05 of 20000)
+      priority: 1
+      status: done
+      skipped_reason: ""
+      sqlstate: ""
+      message: ""
+      sql: VACUUM (ANALYZE) public.orders
+      attempts: 1
+      waited: 0.0
+      seconds: 0.031
+      before:
+        live: 20000
+        dead: 10000
+        mod_since_analyze: 10000
+        toast_dead: 0
+        heap_bytes: 1810432
+        toast_bytes: 0
+        index_bytes: 679936
+        last_vacuum: "2026-11-21T04:13:00Z"
+        last_analyze: "2026-11-21T04:13:00Z"
+      after:
+        live: 20000
+        dead: 0
+        mod_since_analyze: 0
+        toast_dead: 0
+        heap_bytes: 1810432
+        toast_bytes: 0
+        index_bytes: 679936
+        last_vacuum: "2026-11-22T04:13:00Z"
+        last_analyze: "2026-11-22T04:13:00Z"
+databases:
+  description:
+    - One record for each database. C(status) is V(planned), V(done), V(failed) or V(skipped), with the reason.
+    - C(notes) are small mishaps that changed nothing about the result.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: shop
+      status: done
+      reason: ""
+      considered: 85
+      planned: 0
+      done: 3
+      partial: 0
+      skipped: 0
+      failed: 0
+      notes: []
+      seconds: 0.21
+blockers:
+  description: >-
+    What kept dead rows from being removed; before the work (check mode), what is older than a minute and could.
+    C(kind) is V(backend), V(idle_in_transaction), V(prepared), V(slot) or V(standby_feedback).
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - kind: slot
+      id: reporting
+      database: ""
+      xid_age: 51022
+      seconds: null
+      hint: "Let its consumer catch up, or drop it: SELECT pg_drop_replication_slot('reporting');"
+queries:
+  description: The first statements as they were sent, or in check mode would be.
+  returned: success
+  type: list
+  elements: str
+  sample: ["VACUUM (ANALYZE) public.orders", "ANALYZE (SKIP_LOCKED) public.customers, public.invoices"]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import utc_now
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.argspec import ARGUMENT_SPEC
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum import vacuum
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    try:
+        vacuumed = vacuum(module.params, utc_now(), check_mode=module.check_mode)
+    except UpkeepError as error:
+        module.fail_json(**error.as_failure())
+    result = vacuumed.as_result()
+    if module._diff:
+        result["diff"] = {"before": vacuumed.before, "after": vacuumed.after}
+    if vacuumed.failure:
+        module.fail_json(msg=vacuumed.failure, **result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
