@@ -7,6 +7,7 @@ everything that Ansible and other tools would keep in the user's home. Arguments
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import itertools
 import os
@@ -15,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import nox
 
@@ -70,8 +70,13 @@ def matrix(session: nox.Session, core: str) -> None:
     """Unit, contract and a short cadence on one supported ansible-core."""
     install(session, "tests/requirements.txt", f"ansible-core=={core}.*")
     pytest = ("python", "-m", "pytest", "-o", f"cache_dir={state(session)}/pytest", *session.posargs)
-    session.run(*pytest, "tests/unit", "tests/contract", "-m", "not soak", env=environment(session))
-    session.run(*pytest, "tests/integration", "-m", "matrix and not soak", env=environment(session))
+    runs = [
+        (*pytest, "tests/unit", "tests/contract", "-m", "not soak"),
+        (*pytest, "tests/integration", "-m", "matrix and not soak"),
+    ]
+    outcomes = [passes(session, *run) for run in runs]  # both, whatever the first says
+    if not all(outcomes):
+        session.error(f"ansible-core {core} is not served")
 
 
 for _core, _versions in interpreters.CORES.items():
@@ -115,9 +120,7 @@ def sanity(session: nox.Session) -> None:
     if ignored:
         session.error(f"{ignored[0].name}: mend what ansible-test reports, do not ignore it")
     install(session, "requirements.txt")
-    home = state(session) / "home"
-    write_pip_settings(session, home)
-    write_get_pip(session, home)
+    write_get_pip(session, home_of(session))
     pythons = link_interpreters(emptied(state(session) / "bin"))
     # Outside the checkout: below it, ansible-test asks git for the files, and git ignores the folders of the sessions.
     with tempfile.TemporaryDirectory(prefix="upkeep-sanity-") as folder:
@@ -126,7 +129,6 @@ def sanity(session: nox.Session) -> None:
             said = recorded(
                 session,
                 *("ansible-test", "sanity", "--color", "no", *session.posargs),
-                HOME=str(home),
                 PATH=os.pathsep.join([session.bin, str(pythons), interpreters.honest_path()]),
             )
     if "All targets skipped" in said:
@@ -237,20 +239,44 @@ def emptied(folder: Path) -> Path:
 def environment(session: nox.Session, **more: str) -> dict[str, str]:
     """Return the variables that keep every tool out of the user's home and of the machine's settings."""
     folder = state(session)
+    home = home_of(session)
     settings = folder / "ansible.cfg"
     settings.touch()
     return {
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / ".cache"),
+        "XDG_CONFIG_HOME": str(home / ".config"),
+        "XDG_DATA_HOME": str(home / ".local" / "share"),
+        # Where git trusts this checkout, it must go on to: ansible-lint asks it for the files.
+        "GIT_CONFIG_GLOBAL": os.environ.get("GIT_CONFIG_GLOBAL", os.path.expanduser("~/.gitconfig")),
+        "PATH": os.pathsep.join([session.bin, interpreters.honest_path()]),
         "ANSIBLE_CONFIG": str(settings),
-        "ANSIBLE_HOME": str(folder / "ansible"),
-        "ANSIBLE_COLLECTIONS_PATH": str(folder / "ansible" / "collections"),
-        "ANSIBLE_REMOTE_TEMP": str(folder / "remote"),
-        "ANSIBLE_ASYNC_DIR": str(folder / "async"),
+        "ANSIBLE_COLLECTIONS_PATH": str(home / ".ansible" / "collections"),
         "ANSIBLE_NOCOLOR": "1",
         "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
-        "XDG_CACHE_HOME": str(folder / "cache"),
         "PYTHONUNBUFFERED": "1",
         **more,
     }
+
+
+@functools.cache
+def home_of(session: nox.Session) -> Path:
+    """Return the home that the session's tools see, with the pip settings in force here.
+
+    They are written down because ansible-test passes neither PIP_* nor XDG_* on to pip, nor the user's own home.
+    """
+    home = state(session) / "home"
+    folder = home / ".config" / "pip"
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {"quiet": "1"}
+    for line in str(session.run("python", "-m", "pip", "config", "list", silent=True)).splitlines():
+        key, _, value = line.partition("=")
+        if value:
+            values[key.rsplit(".", 1)[-1]] = str(ast.literal_eval(value))
+    values["cache-dir"] = str(session.run("python", "-m", "pip", "cache", "dir", silent=True)).strip()
+    lines = [f"{key} = {value}".replace("\n", "\n    ") for key, value in values.items()]
+    (folder / "pip.conf").write_text("\n".join(["[global]", *lines, ""]), encoding="utf-8")
+    return home
 
 
 def install(session: nox.Session, requirements: str, *more: str) -> None:
@@ -320,7 +346,7 @@ def galaxy_accepts(session: nox.Session, artifact: Path) -> bool:
     settings = folder / "galaxy-importer.cfg"
     settings.write_text(
         "[galaxy-importer]\ncheck_required_tags = true\nrun_ansible_lint = false\nrun_flake8 = false\n"
-        f"ansible_local_tmp = {folder}/ansible/tmp\ntmp_root_dir = {folder}\n",
+        f"ansible_local_tmp = {folder}/tmp\ntmp_root_dir = {folder}\n",
         encoding="utf-8",
     )
     command = ("python", "-m", "galaxy_importer.main", str(artifact))
@@ -364,25 +390,6 @@ def link_interpreters(folder: Path) -> Path:
         if path:
             (folder / f"python{version}").symlink_to(path)
     return folder
-
-
-def write_pip_settings(session: nox.Session, home: Path) -> None:
-    """Write the pip settings in force into *home*: ansible-test passes on neither PIP_* nor the user's own home."""
-    listing: Any = session.run("python", "-m", "pip", "config", "list", silent=True)
-    values = {"quiet": "1"}
-    for line in str(listing or "").splitlines():
-        key, _, value = line.partition("=")
-        if value:
-            values[key.rsplit(".", 1)[-1]] = str(ast.literal_eval(value))
-    cache = subprocess.run(
-        [f"{session.bin}/python", "-m", "pip", "cache", "dir"], capture_output=True, text=True, check=False
-    )
-    if cache.returncode == 0:
-        values["cache-dir"] = cache.stdout.strip()
-    target = home / ".config" / "pip" / "pip.conf"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    lines = [f"{key} = {value}".replace("\n", "\n    ") for key, value in values.items() if key != "version"]
-    target.write_text("\n".join(["[global]", *lines, ""]), encoding="utf-8")
 
 
 def write_get_pip(session: nox.Session, home: Path) -> None:

@@ -31,7 +31,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "playbooks" / "collections")]
 
-from tests.bed.tls import CertificateAuthority, TlsServer  # noqa: E402  # the path is set two lines above
+from tests.bed.tls import Authority, TlsServer  # noqa: E402  the path is set two lines above
 
 DUMP = b"""--
 -- PostgreSQL database dump
@@ -164,8 +164,9 @@ def main() -> None:
 
 
 def run_all(folder: Path, counts: list[int], rounds: int, forks: int) -> list[dict[str, object]]:
-    authority = CertificateAuthority(folder / "ca")
-    issued = authority.issue("shop.example", days_left=200)
+    authority = Authority()
+    trusted = authority.write(folder)
+    chain, key = authority.issue("shop.example", days=200, lifetime=365).write(folder, "shop")
     backups = folder / "backups"
     backups.mkdir()
     taken = datetime.now(timezone.utc) - timedelta(hours=2)
@@ -173,9 +174,9 @@ def run_all(folder: Path, counts: list[int], rounds: int, forks: int) -> list[di
     backup.write_bytes(gzip.compress(DUMP))
     backup.chmod(0o600)
     rows = []
-    with TlsServer(issued) as server:
+    with TlsServer(chain, key) as server:
         for hosts in counts:
-            inventory = write_inventory(folder, hosts, server.port, issued.certificate, authority.certificate, backups)
+            inventory = write_inventory(folder, hosts, server.port, chain, trusted, backups)
             rows.append(measure(folder, hosts, rounds, forks, inventory))
             print(f"{hosts} hosts: {rows[-1]}", file=sys.stderr)
     return rows

@@ -10,6 +10,7 @@ from functools import cache
 
 # Version managers put stubs on PATH that exist and fail, so the real interpreters are looked for where each keeps them.
 MANAGED = (
+    "${{PYENV_ROOT}}/versions/{version}*/bin",
     "~/.pyenv/versions/{version}*/bin",
     "~/.local/share/uv/python/cpython-{version}*/bin",
     "~/.asdf/installs/python/{version}*/bin",
@@ -33,7 +34,7 @@ def find(version: str) -> str | None:
     """Return the path of a working Python *version* (such as ``3.13``) that can make virtual environments, or None."""
     folders = os.environ.get("PATH", "").split(os.pathsep)
     for pattern in MANAGED:
-        folders += sorted(glob.glob(os.path.expanduser(pattern.format(version=version))), reverse=True)
+        folders += sorted(glob.glob(_expanded(pattern, version)), reverse=True)
     for folder in folders:
         candidate = os.path.join(folder, f"python{version}")
         if os.access(candidate, os.X_OK):
@@ -52,10 +53,15 @@ def first(versions: tuple[str, ...]) -> tuple[str, str] | None:
     return None
 
 
+@cache
 def honest_path() -> str:
     """Return PATH without the folders that hold a ``python3.N`` which does not run: tools take the first they see."""
     folders = os.environ.get("PATH", "").split(os.pathsep)
     return os.pathsep.join(folder for folder in folders if folder and not _misleads(folder))
+
+
+def _expanded(pattern: str, version: str) -> str:
+    return os.path.expanduser(os.path.expandvars(pattern.format(version=version)))
 
 
 def _misleads(folder: str) -> bool:

@@ -100,7 +100,7 @@ def _failed(task_id: str, label: str, message: str, part: Mapping[str, Any], now
     evidence = part.get("evidence")
     subject = f"{task_id} {label}".strip()
     remedy = str(part.get("remedy") or "Read the message; run the task alone with upkeep_only and -v to see more.")
-    text = redact(" ".join(message.split()).removesuffix(remedy).strip())[:1000]
+    text = redact(" ".join(message.strip().removesuffix(remedy).split()))[:1000]
     return (
         Finding(
             "task.failed",

@@ -334,10 +334,16 @@ def write_report(report: Mapping[str, Any], directory: str) -> tuple[list[str], 
 
 
 def _replace(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".report-", delete=False, encoding="utf-8") as stream:
-        stream.write(text)
-        os.fchmod(stream.fileno(), 0o640)
-    os.replace(stream.name, path)
+    descriptor, name = tempfile.mkstemp(prefix=".report-", dir=path.parent)
+    try:
+        # A host may name what is no UTF-8: that must not cost the report.
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(text)
+            os.fchmod(descriptor, 0o640)
+        os.replace(name, path)
+    except OSError:
+        os.unlink(name)
+        raise
 
 
 class RunPlan(EngineAction):

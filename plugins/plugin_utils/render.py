@@ -57,9 +57,7 @@ def console_lines(report: Mapping[str, Any], written: Sequence[str]) -> list[str
             lines.append(f"      -> {one_line(group['remedy'])}")
     if len(groups) > CONSOLE_GROUPS:
         lines.append(f"  ... and {len(groups) - CONSOLE_GROUPS} more, in the report")
-    done = change_sentence(report)
-    if done:
-        lines.append(done)
+    lines.append(change_sentence(report))
     if written:
         lines.append(f"Report: {', '.join(written)}")
     return lines
@@ -91,7 +89,7 @@ def verdict_sentence(report: Mapping[str, Any]) -> str:
 
 
 def change_sentence(report: Mapping[str, Any]) -> str:
-    """Return what the run changed (would change, in check mode), by task; empty when no task acts."""
+    """Return what the run changed (would change, in check mode), by task."""
     steps: dict[str, int] = {}
     wanted = "planned" if report["run"].get("check_mode") else "done"
     for row in report["hosts"]:

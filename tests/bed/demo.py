@@ -102,7 +102,9 @@ def down() -> int:
     _lock()
     names = take_down()
     print(f"demo: stopped {', '.join(names)}" if names else "demo: nothing was running")
-    print(f"demo: the reports stay in {HOME / 'reports'}, the Python environment in {HOME / 'venv'}")
+    stay = [str(path) for path in (HOME / "reports", HOME / "venv") if path.exists()]
+    if stay:
+        print(f"demo: reports and Python environment stay: {', '.join(stay)}")
     return 0
 
 

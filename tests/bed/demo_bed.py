@@ -123,7 +123,7 @@ class Bed:
         shop = authority.issue("shop.example.test", days=80)
         for directory in (live, served):
             shop.write(directory, "shop")
-        authority.issue("api.example.test", days=5).write(served, "api")
+        authority.issue("api.example.test", days=5 + 1 / 24).write(served, "api")
         authority.issue("api.example.test", days=89.9).write(live, "api")
         self._note(
             ca=str(authority.write(self.home / "tls")),

@@ -78,9 +78,9 @@ def _start_from_proc(pid: int) -> str | None:
 
 
 def _start_from_ps(pid: int) -> str | None:
-    answer = subprocess.run(
-        ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False, env=_plain_locale()
-    )
+    # One -o for each: in BSD's ps a header, also an empty one, takes the rest of its argument.
+    command = ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, env=_plain_locale())
     state, _, started = answer.stdout.strip().partition(" ")
     return None if not state or state.startswith("Z") else started.strip()
 
@@ -105,7 +105,7 @@ def descendants(pid: int) -> list[Process]:
 
 def _parents() -> Iterator[tuple[int, int]]:
     if not _LINUX:
-        listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
+        listing = subprocess.run(["ps", "-A", "-o", "pid=", "-o", "ppid="], capture_output=True, text=True, check=True)
         for line in listing.stdout.splitlines():
             child, parent = line.split()
             yield int(child), int(parent)

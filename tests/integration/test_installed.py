@@ -12,15 +12,12 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+
+from tests.bed.tls import Authority
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(sys.executable).parent
@@ -97,27 +94,9 @@ def user(request: pytest.FixtureRequest) -> tuple[Run, str]:
     return request.getfixturevalue(request.param)
 
 
-def write_certificate(path: Path, days: int) -> Path:
-    """Write a self-signed certificate that ends in *days* days."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "upkeep.test")])
-    now = datetime.now(timezone.utc)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=100))
-        .not_valid_after(now + timedelta(days=days))
-        .sign(key, hashes.SHA256())
-    )
-    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    return path
-
-
-def write_inventory(folder: Path, certificate: Path) -> Path:
-    """Write an inventory of this machine, on which one certificate file lives."""
+def write_inventory(folder: Path, days: int) -> Path:
+    """Write an inventory of this machine, on which a certificate with *days* days left lives."""
+    certificate, _key = Authority().issue("shop.test", days=days).write(folder, "shop")
     variables = {
         "ansible_connection": "local",
         "ansible_python_interpreter": sys.executable,
@@ -152,7 +131,7 @@ def test_the_artifact_holds_what_a_user_needs_and_nothing_else(artifact: Path):
 @pytest.mark.matrix
 def test_the_plan_names_what_is_due_and_why_the_rest_is_not(user, tmp_path):
     run, playbook = user
-    inventory = write_inventory(tmp_path, write_certificate(tmp_path / "web.pem", days=200))
+    inventory = write_inventory(tmp_path, days=60)
     answer = run("ansible-playbook", playbook.format("plan"), "-i", inventory, "-e", "upkeep_cadence=weekly")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "host.filesystems" in answer.stdout
@@ -162,10 +141,10 @@ def test_the_plan_names_what_is_due_and_why_the_rest_is_not(user, tmp_path):
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize(("days", "verdict", "code"), [(200, "ok", "cert.valid"), (-1, "critical", "cert.expired")])
+@pytest.mark.parametrize(("days", "verdict", "code"), [(60, "ok", "cert.valid"), (-1, "critical", "cert.expired")])
 def test_a_weekly_run_by_name_ends_in_a_report_and_an_honest_exit_code(user, tmp_path, days, verdict, code):
     run, playbook = user
-    inventory = write_inventory(tmp_path, write_certificate(tmp_path / "web.pem", days))
+    inventory = write_inventory(tmp_path, days)
     answer = run(
         "ansible-playbook", playbook.format("weekly"), "-i", inventory, "-e", "upkeep_only=certificates.expiry"
     )

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Callable, Mapping
+from typing import Any, Callable
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.redact import redact
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,28 @@ class Validated:
 def validate(
     what: str, argument_spec: Mapping[str, Any], params: Mapping[str, Any], rules: Mapping[str, Any] | None = None
 ) -> Validated:
-    """Return the validated form of *params*; raise ``InvalidInput`` naming *what* and every mistake in it."""
+    """Return the validated form of *params*, which are left as they are.
+
+    Raises ``InvalidInput`` naming *what* and every mistake in it; secret values do not stand in the message.
+    """
+    remedy = f"Correct them; `ansible-doc cadence.upkeep.{what}` lists every option."
+    if not _is_parameters(params):
+        raise InvalidInput(f"The parameters of {what} are not valid: they are not a mapping of option names.", remedy)
     result = ArgumentSpecValidator(dict(argument_spec), **(rules or {})).validate(dict(params))
+    secrets = frozenset(map(str, result._no_log_values))
     if result.error_messages:
+        mistakes = [redact(_in_full(result, message), secrets) for message in result.error_messages]
         raise InvalidInput(
-            f"The parameters of {what} are not valid: {'; '.join(result.error_messages)}",
-            f"Correct them; `ansible-doc cadence.upkeep.{what}` lists every option.",
-            {"errors": list(result.error_messages)},
+            f"The parameters of {what} are not valid: {'; '.join(mistakes)}", remedy, {"errors": mistakes}
         )
-    return Validated(dict(result.validated_parameters), frozenset(map(str, result._no_log_values)))
+    return Validated(dict(result.validated_parameters), secrets)
+
+
+def _is_parameters(params: object) -> bool:
+    return isinstance(params, Mapping) and all(isinstance(name, str) for name in params)
+
+
+def _in_full(result: Any, message: str) -> str:
+    """Ansible leaves it to its caller to say what is wrong with options that nobody knows."""
+    unknown = result.unsupported_parameters and "Supported parameters include" in message
+    return f"Unsupported parameters: {message}" if unknown else message

@@ -5,24 +5,39 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import selectors
+import shlex
 import signal
 import subprocess
-import threading
-import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Mapping, Sequence
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.redact import redact
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Deadline
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import (
+    CommandFailed,
+    DeadlineExceeded,
+    InvalidInput,
+)
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.redact import redact, redact_torn
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_duration
 
 OUTPUT_BYTES = 256 * 1024
 
+_CHUNK = 64 * 1024
+_HEARTBEAT = 0.05  # between looks for the end of a program whose pipes somebody else holds open
+_PATIENCE = 1.0  # for the kernel to end a killed program
+_TORN_LINE = 4096
+
 
 @dataclass(frozen=True)
 class Completed:
-    """How a command ended. Texts are decoded, redacted, and cut at the cap (``truncated``)."""
+    """How a command ended. Texts are decoded, redacted, and cut at the cap (``truncated``); ``seconds`` is wall time.
+
+    ``status`` is the exit status, or the negative number of the signal that ended it. ``argv`` is as it was given,
+    redacted.
+    """
 
     argv: tuple[str, ...]
     status: int
@@ -35,10 +50,12 @@ class Completed:
         """Return self; raise ``CommandFailed`` saying that *what* failed, with the last line of the errors."""
         if self.status == 0:
             return self
+        how = f"status {self.status}" if self.status > 0 else f"signal {-self.status}"
         words = (self.errors.strip() or self.output.strip() or "it printed nothing").splitlines()[-1]
         raise CommandFailed(
-            f"{what} failed with status {self.status}: {words}",
-            evidence={"argv": list(self.argv), "status": self.status, "errors": self.errors[-2000:]},
+            f"{what} failed with {how}: {words[:500]}",
+            f"Run it by hand to see more: {shlex.join(self.argv)}",
+            {"argv": list(self.argv), "status": self.status, "errors": self.errors[-2000:]},
         )
 
 
@@ -55,104 +72,97 @@ def run(
     """Run *argv* for at most *seconds* and return how it ended, whatever its status.
 
     A secret never stands in *argv*: it goes by *secret_environment*, or by *secret_files*, whose text the program
-    reads from an inherited descriptor: ``{name}`` in an argument becomes its ``/dev/fd`` path. The texts of secrets
-    are masked in the output. The locale is C, so that messages can be compared.
+    can read once from an inherited descriptor: ``{name}`` in an argument becomes its ``/dev/fd`` path. The texts of
+    secrets are masked in the output. The locale is C, so that messages can be compared. Of output and of errors the
+    first *cap* bytes are kept each. What the program leaves running in its process group is killed when it ends.
 
     Raises ``CommandFailed`` when the program cannot be started, ``DeadlineExceeded`` after killing its whole process
-    group when the time is over.
+    group when the time is over (a process that left the group lives on, but cannot delay the return), and
+    ``InvalidInput`` when a text cannot be passed to a program.
     """
-    secrets = {**(secret_environment or {}), **(secret_files or {})}
-    descriptors = {name: _readable(text) for name, text in (secret_files or {}).items()}
-    arguments = [_with_descriptors(argument, descriptors) for argument in argv]
-    started = time.monotonic()
-    try:
-        process = subprocess.Popen(
-            arguments,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "LC_ALL": "C", **(environment or {}), **(secret_environment or {})},
-            pass_fds=tuple(descriptors.values()),
-            start_new_session=True,
+    if not argv:
+        raise ValueError("argv is empty")
+    secrets = [*(secret_environment or {}).values(), *(secret_files or {}).values()]
+    shown = tuple(redact(argument, secrets) for argument in argv)
+    deadline = Deadline(seconds)
+    if deadline.expired:
+        message = f"{shown[0]} was not started: no time is left for it."
+        raise DeadlineExceeded(message, "Give it more time, or less to do.", {"argv": list(shown)})
+    with _Pump() as pump:
+        paths = {name: pump.feed(text.encode()) for name, text in (secret_files or {}).items()}
+        (output, output_end), (errors, errors_end) = pump.drain(cap), pump.drain(cap)
+        process = _start(
+            [_with_paths(argument, paths) for argument in argv],
+            {**os.environ, "LC_ALL": "C", **(environment or {}), **(secret_environment or {})},
+            (pump.feed(stdin) if stdin else subprocess.DEVNULL, output_end, errors_end),
+            tuple(paths.values()),
         )
-    except OSError as error:
-        raise CommandFailed(
-            f"{argv[0]} cannot be started: {error.strerror}.", f"Install {argv[0]}, or give its full path."
-        ) from error
-    finally:
-        for descriptor in descriptors.values():
-            os.close(descriptor)
-    readers = [_Reader(stream, cap) for stream in (process.stdout, process.stderr) if stream is not None]
-    feeder = threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True)
-    feeder.start()
-    try:
-        status = process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
+        try:
+            pump.hand_over()
+            status = _wait(process, pump, deadline)
+        finally:
+            # Also after success: what it left in the background would go on unseen.
+            _kill_group(process)
+        pump.rest()
+    texts = [kept.text(secrets) for kept in (output, errors)]
+    if status is None:
         raise DeadlineExceeded(
-            f"{argv[0]} was stopped: it had not ended after {format_duration(seconds)}.",
+            f"{shown[0]} was stopped: it had not ended after {format_duration(seconds)}.",
             "Give it more time, or find out what it waits for.",
-            {"argv": list(argv)},
-        ) from None
-    finally:
-        # Also after success: a child that it left in the background would hold our pipes open.
-        _kill_group(process)
-        for reader in readers:
-            reader.join()
-    texts = [redact(reader.text, secrets.values()) for reader in readers]
-    return Completed(
-        argv=tuple(redact(argument, secrets.values()) for argument in argv),
-        status=status,
-        output=texts[0],
-        errors=texts[1],
-        seconds=time.monotonic() - started,
-        truncated=any(reader.truncated for reader in readers),
-    )
+            {"argv": list(shown), "errors": texts[1][-2000:]},
+        )
+    truncated = output.truncated or errors.truncated
+    return Completed(shown, status, texts[0], texts[1], deadline.elapsed, truncated)
 
 
-class _Reader(threading.Thread):
-    """Drain *stream* to its end, keeping the first *cap* bytes."""
-
-    def __init__(self, stream: IO[bytes], cap: int) -> None:
-        super().__init__(daemon=True)
-        self._stream = stream
-        self._cap = cap
-        self._kept = bytearray()
-        self.truncated = False
-        self.start()
-
-    def run(self) -> None:
-        with self._stream:
-            for chunk in iter(lambda: self._stream.read1(65536), b""):  # type: ignore[attr-defined]  # BufferedReader
-                room = self._cap - len(self._kept)
-                self._kept += chunk[:room]
-                self.truncated = self.truncated or len(chunk) > room
-
-    @property
-    def text(self) -> str:
-        return bytes(self._kept).decode("utf-8", errors="replace")
-
-
-def _feed(stream: IO[bytes] | None, data: bytes) -> None:
-    if stream is None:
-        return
-    try:
-        with stream:
-            stream.write(data)
-    except BrokenPipeError:
-        return  # the program did not want its input; its status says whether that matters
-
-
-def _readable(text: str) -> int:
-    """Return a descriptor from which *text* can be read, without the text ever being in a file."""
-    reader, writer = os.pipe()
-    threading.Thread(target=_feed, args=(os.fdopen(writer, "wb"), text.encode()), daemon=True).start()
-    return reader
-
-
-def _with_descriptors(argument: str, descriptors: Mapping[str, int]) -> str:
+def _with_paths(argument: str, descriptors: Mapping[str, int]) -> str:
     for name, descriptor in descriptors.items():
         argument = argument.replace("{" + name + "}", f"/dev/fd/{descriptor}")
     return argument
+
+
+def _start(
+    argv: Sequence[str], variables: Mapping[str, str], streams: tuple[int, int, int], inherited: tuple[int, ...]
+) -> subprocess.Popen[bytes]:
+    program = argv[0]
+    try:
+        return subprocess.Popen(
+            argv,
+            stdin=streams[0],
+            stdout=streams[1],
+            stderr=streams[2],
+            env=variables,
+            pass_fds=inherited,
+            start_new_session=True,
+        )
+    except ValueError as error:
+        raise InvalidInput(
+            f"{program} cannot be started: {error} in an argument or a variable.",
+            "Correct the option that it comes from.",
+        ) from None
+    except OSError as error:
+        remedy = {
+            errno.ENOENT: f"Install {program}, or give its full path.",
+            errno.EACCES: f"Make {program} executable for the user that runs the task.",
+        }.get(error.errno or 0, "")
+        raise CommandFailed(f"{program} cannot be started: {error.strerror}.", remedy) from error
+
+
+def _wait(process: subprocess.Popen[bytes], pump: _Pump, deadline: Deadline) -> int | None:
+    """Return the status of *process*; None when the time is over before there is one."""
+    while True:
+        status = process.poll()
+        left = deadline.remaining
+        if status is not None or not left:
+            return status
+        if pump.busy:
+            # The end of its pipes says when it ends, unless a daemon of its keeps them open: hence the limit.
+            pump.turn(min(left, _HEARTBEAT))
+        else:
+            try:
+                process.wait(left)
+            except subprocess.TimeoutExpired:
+                continue
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -160,4 +170,128 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         pass  # everybody of the group has gone (macOS says so by EPERM)
-    process.wait()
+    try:
+        process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        pass  # it sleeps in the kernel; when it wakes up, it is dead
+
+
+class _Kept:
+    """What one descriptor delivered: the first *cap* bytes of it."""
+
+    def __init__(self, descriptor: int, cap: int) -> None:
+        self.descriptor = descriptor
+        self.truncated = False
+        self._cap = cap
+        self._bytes = bytearray()
+
+    def move(self) -> bool:
+        """Take what is there; return whether more may come."""
+        try:
+            chunk = os.read(self.descriptor, _CHUNK)
+        except BlockingIOError:
+            return True
+        room = self._cap - len(self._bytes)
+        self._bytes += chunk[:room]
+        self.truncated = self.truncated or len(chunk) > room
+        return bool(chunk)
+
+    def text(self, secrets: Sequence[str]) -> str:
+        text = bytes(self._bytes).decode("utf-8", errors="replace")
+        if not self.truncated:
+            return redact(text, secrets)
+        # The last line is torn, and with it a secret may be, in a form that shows no more what it is.
+        end = text.rfind("\n", max(0, len(text) - _TORN_LINE)) + 1
+        return redact_torn(text[:end] if end else text.rstrip("\ufffd"), secrets)
+
+
+class _Unsent:
+    """What one descriptor still has to get."""
+
+    def __init__(self, descriptor: int, data: bytes) -> None:
+        self.descriptor = descriptor
+        self._view = memoryview(data)
+
+    def move(self) -> bool:
+        """Give what is taken; return whether more is to give."""
+        try:
+            self._view = self._view[os.write(self.descriptor, self._view[:_CHUNK]) :]
+        except BlockingIOError:
+            return True
+        except BrokenPipeError:
+            return False  # the program did not want it; its status says whether that matters
+        return bool(self._view)
+
+
+class _Pump:
+    """Moves bytes to and from one program through pipes without waiting for any: no thread that could outlive it."""
+
+    def __init__(self) -> None:
+        # poll is there on every platform and needs no descriptor of its own.
+        self._selector = selectors.PollSelector()
+        self._ends_of_child: list[int] = []
+
+    def __enter__(self) -> _Pump:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.hand_over()
+        for key in list(self._selector.get_map().values()):
+            self._close(key.data.descriptor)
+        self._selector.close()
+
+    def feed(self, data: bytes) -> int:
+        """Return a descriptor for the program, from which it can read *data*."""
+        reader, writer = self._pipe()
+        self._register(_Unsent(writer, data), selectors.EVENT_WRITE)
+        self._ends_of_child.append(reader)
+        return reader
+
+    def drain(self, cap: int) -> tuple[_Kept, int]:
+        """Return what will be kept, and the descriptor into which the program can write it."""
+        reader, writer = self._pipe()
+        kept = _Kept(reader, cap)
+        self._register(kept, selectors.EVENT_READ)
+        self._ends_of_child.append(writer)
+        return kept, writer
+
+    def hand_over(self) -> None:
+        """Close our copies of what the program has got by now, so that the end of a pipe can be seen."""
+        while self._ends_of_child:
+            os.close(self._ends_of_child.pop())
+
+    @property
+    def busy(self) -> bool:
+        """True while a pipe is open."""
+        return bool(self._selector.get_map())
+
+    def turn(self, seconds: float) -> bool:
+        """Move what can be moved, waiting *seconds* at most for something; return whether there was anything."""
+        ready = self._selector.select(seconds)
+        for key, _events in ready:
+            if not key.data.move():
+                self._close(key.data.descriptor)
+        return bool(ready)
+
+    def rest(self) -> None:
+        """Take what a program that has ended left in its pipes; a daemon of its that goes on writing is cut off."""
+        for _turn in range(64):
+            if not self.turn(0):
+                return
+
+    def _pipe(self) -> tuple[int, int]:
+        try:
+            return os.pipe()
+        except OSError as error:
+            raise CommandFailed(
+                f"No pipe to a program can be opened: {error.strerror}.",
+                "Raise the limit on open files of the user that runs the task.",
+            ) from error
+
+    def _register(self, end: _Kept | _Unsent, event: int) -> None:
+        os.set_blocking(end.descriptor, False)
+        self._selector.register(end.descriptor, event, end)
+
+    def _close(self, descriptor: int) -> None:
+        self._selector.unregister(descriptor)
+        os.close(descriptor)

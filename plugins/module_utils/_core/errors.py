@@ -62,4 +62,4 @@ class StateError(UpkeepError):
 
 
 class LockHeld(UpkeepError):
-    """Another run holds the lock: ``evidence["holder"]`` has its ``pid``, ``run_id`` and ``started_at``, where known."""
+    """Another run holds the lock: ``evidence["holder"]`` says its ``pid``, ``run_id`` and ``started_at``."""

@@ -5,7 +5,8 @@
 
 Two nets: texts that are known to be secret are masked wherever they stand, and forms that give a secret away
 (``password=``, the userinfo of a URL, PEM, tokens) are masked without knowing it. When in doubt a text is masked.
-Every pattern takes time linear in the length of the text, whatever the text: no unbounded part can start at many places.
+Every pattern takes time linear in the length of the text, whatever the text: no part that is unbounded can begin at
+many places.
 """
 
 from __future__ import annotations
@@ -123,11 +124,27 @@ _RULES: tuple[tuple[tuple[str, ...], re.Pattern[str], Any], ...] = (
         re.compile(r"([?&](?:[\w-]{0,20}sig(?:nature)?|auth|key)=)[^\s&\"']+", re.IGNORECASE),
         rf"\1{MASK}",
     ),
-    (("hooks",), re.compile(r"(\bhooks\.[\w.-]+/services/)[\w/-]+"), rf"\1{MASK}"),
+    (("hooks",), re.compile(r"(\bhooks\.[\w.-]{1,80}/services/)[\w/-]+"), rf"\1{MASK}"),
     # Tokens that show by their form what they are.
     (("eyj",), re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)*"), MASK),
     (
-        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_", "glpat-", "xox", "akia", "asia", "sk-", "hvs.", "npm_", "dckr_", "age-secret-key-"),
+        (
+            "ghp_",
+            "gho_",
+            "ghu_",
+            "ghs_",
+            "ghr_",
+            "github_",
+            "glpat-",
+            "xox",
+            "akia",
+            "asia",
+            "sk-",
+            "hvs.",
+            "npm_",
+            "dckr_",
+            "age-secret-key-",
+        ),
         re.compile(
             r"\b(?:(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|sk-|hvs\.|npm_|dckr_pat_)[\w-]{12,}"
             r"|(?:AKIA|ASIA)[A-Z0-9]{12,}|AGE-SECRET-KEY-[A-Z0-9]{12,})"
@@ -140,8 +157,7 @@ _RULES: tuple[tuple[tuple[str, ...], re.Pattern[str], Any], ...] = (
 )
 
 _WORTH_A_LOOK = re.compile("|".join(sorted({re.escape(hint) for hints, *_rest in _RULES for hint in hints} - {":"})))
-# A PEM block that begins in a text and does not end in it.
-_PEM_OPEN = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(?!.*-----END )", re.DOTALL)
+_PEM_BEGIN = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----")
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
@@ -151,6 +167,14 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     has several lines, line by line. Redacting twice is the same as once.
     """
     return _redact(text, _known(secrets))
+
+
+def redact_torn(text: str, secrets: Iterable[str] = ()) -> str:
+    """Redact *text* whose end was cut off: what is left there of one of *secrets* is masked too."""
+    known = tuple(secrets)
+    remains = (form[:length] for secret in known if secret for form in _forms(secret) for length in range(1, len(form)))
+    torn = max((remain for remain in remains if text.endswith(remain)), key=len, default="")
+    return redact(text[: len(text) - len(torn)] + MASK if torn else text, known)
 
 
 def redact_tree(value: Any, secrets: Iterable[str] = ()) -> Any:
@@ -240,11 +264,16 @@ def _redact_list(items: list[Any] | tuple[Any, ...], known: re.Pattern[str] | No
         if not isinstance(item, str):
             redacted.append(_redact_tree(item, known))
             continue
-        opened = _PEM_OPEN.search(item)
         if label:
             redacted.append(f"[redacted {label}]")
-            label = "" if f"END {label}-" in item else label
+            label = "" if f"-----END {label}-" in item else label
         else:
             redacted.append(_redact(item, known))
-            label = opened[1] if opened else ""
+            label = _open_label(item)
     return redacted
+
+
+def _open_label(text: str) -> str:
+    """Return the label of the PEM block that begins in *text* and does not end in it, or nothing."""
+    begun = _PEM_BEGIN.search(text, max(0, text.rfind("-----BEGIN ")))
+    return "" if begun is None or "-----END " in text[begun.end() :] else begun[1]

@@ -118,10 +118,10 @@ def format_size(count: float) -> str:
     """Return *count* bytes for a person: ``512 B``, ``1.5 GiB``. ``parse_size`` reads it, to the digits shown."""
     if round(abs(count)) < 1024:
         return f"{round(count)} B"
-    units = ("KiB", "MiB", "GiB", "TiB", "PiB")
-    for power, unit in enumerate(units, 1):
-        amount = count / 1024**power
-        # 1023.96 KiB would be shown as 1024.0 KiB.
+    amount, unit = count / 1024, "KiB"
+    for larger in ("MiB", "GiB", "TiB", "PiB"):
+        # Rounded, or 1023.96 KiB would be shown as 1024.0 KiB.
         if round(abs(amount), 1) < 1024:
             break
+        amount, unit = amount / 1024, larger
     return f"{amount:.1f} {unit}"

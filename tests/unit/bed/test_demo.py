@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,39 @@ def test_the_playbook_sees_no_setting_of_the_users_own(tmp_path: Path, monkeypat
     assert Path(seen["ANSIBLE_CONFIG"]).read_text() == ""
     assert seen["ANSIBLE_HOME"] == str(tmp_path / "ansible")
     assert seen["LC_ALL"].endswith("UTF-8")
+
+
+def report_with(**changed: dict[str, str]) -> dict[str, Any]:
+    tasks = {
+        "certificates.expiry": {"worst": "critical", "status": "done"},
+        "backups.all": {"worst": "critical", "status": "done"},
+        "postgres.vacuum": {"worst": "ok", "status": "done"},
+    }
+    for name, task in changed.items():
+        tasks[name.replace("_", ".")] = task
+    return {"hosts": [{"tasks": [{"id": name, **task} for name, task in tasks.items()]}]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "missed"),
+    [
+        ({}, []),
+        ({"postgres_vacuum": {"worst": "ok", "status": "carried"}}, []),
+        ({"postgres_vacuum": {"worst": "unknown", "status": "failed"}}, ["the database was not looked after"]),
+        (
+            {"certificates_expiry": {"worst": "unknown", "status": "done"}},
+            ["a certificate with 5 days left is not critical"],
+        ),
+    ],
+)
+def test_the_demo_is_good_only_when_the_report_has_what_was_prepared(
+    changed: dict[str, dict[str, str]], missed: list[str]
+) -> None:
+    assert demo_play.missed_by(report_with(**changed)) == missed
+
+
+def test_a_report_of_no_host_has_missed_everything() -> None:
+    assert len(demo_play.missed_by({"hosts": []})) == 3
 
 
 def test_the_servers_can_be_narrowed() -> None:

@@ -155,7 +155,7 @@ def history(state, host="db1"):
         (item("unloadable"), "task.failed", "the check cannot be loaded: No module named 'gone'."),
         (item("no_such_check"), "task.invalid", "There is no check called 'no_such_check'."),
         (item("look", "misspelt", name="a"), "task.invalid", "name. Supported parameters include: log, login_password, names"),
-        (item("look", "wrong_type", names={"a": 1}), "task.invalid", "argument 'names' is of type dict"),
+        (item("look", "wrong_type", names={"a": 1}), "task.invalid", "argument 'names' is of type"),
         (item("look", "wrong_choice", severity="bad"), "task.invalid", "value of severity must be one of"),
         (item("picky"), "task.invalid", "one of the following is required: a, b"),
         (item("look", "no_unit", deadline="60"), "task.invalid", "'60' has no unit where a duration is expected."),
