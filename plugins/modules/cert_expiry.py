@@ -157,7 +157,7 @@ options:
         well on that day. Chains are then verified without regard to their dates, which are judged by themselves.
     type: str
   workers:
-    description: How many endpoints are asked at a time.
+    description: How many endpoints are asked at a time, and how many files are read at most at a time.
     type: int
     default: 32
   timeout:
@@ -170,7 +170,7 @@ options:
     default: 5m
   report:
     description:
-      - V(problems) leaves healthy certificates out of RV(certificates) and RV(findings). RV(summary.counts) has them.
+      - V(problems) leaves healthy certificates out of RV(certificates) and RV(findings); RV(summary) counts them.
     type: str
     choices: [all, problems]
     default: all
@@ -212,8 +212,8 @@ EXAMPLES = r"""
 RETURN = r"""
 summary:
   description: >-
-    The verdict in short. RV(summary.worst) is the worst severity found, RV(summary.counts) the number of examined
-    objects under the worst severity that each got, RV(summary.seconds) the wall time.
+    The verdict in short. C(worst) is the worst severity found, C(counts) the number of examined objects under the
+    worst severity that each got, C(seconds) the wall time.
   returned: success
   type: dict
   sample: {worst: warning, counts: {ok: 11, info: 0, warning: 1, unknown: 0, critical: 0}, seconds: 0.412}
@@ -262,43 +262,23 @@ metrics:
       value: 2490419.0
       unit: seconds
       labels: {target: shop}
+truncated:
+  description: How many entries of which list were left out, to keep the result small.
+  returned: when something was left out
+  type: dict
+  sample: {findings: 250}
 certificates:
   description:
     - One record for each file and endpoint, the one that ends first at the front, those without a certificate last.
   returned: success
   type: list
   elements: dict
-  contains:
-    target:
-      description: The path, the name of the endpoint, or its host and port.
-      returned: always
-      type: str
-      sample: shop
-    kind:
-      description: V(file) or V(endpoint).
-      returned: always
-      type: str
-      sample: endpoint
-    state:
-      description: >-
-        V(ok), V(warning), V(unknown), V(critical), V(not_yet_valid) or V(expired), whichever is the worst.
-      returned: always
-      type: str
-      sample: warning
-    error:
-      description: >-
-        Why the target, or a part of it, could not be read, with C(kind) and C(message). C(kind) is one of not_found,
-        permission, symlink_loop, io, not_regular, empty, too_large, too_many_files, is_a_key, no_certificate,
-        unsupported_format, parse, dns, refused, unreachable, timeout, reset, not_tls, handshake, deadline.
-      returned: always
-      type: dict
-      sample: {kind: refused, message: "127.0.0.1:8443 refuses connections."}
-    leaf:
-      description: >-
-        The first certificate, or null. Instants are RFC 3339 in UTC; C(san) has the first 20 names and addresses.
-      returned: always
-      type: dict
-      sample:
+  sample:
+    - target: shop
+      kind: endpoint
+      state: warning
+      error: null
+      leaf:
         subject: CN=shop.example.com
         issuer: CN=R11,O=Let's Encrypt,C=US
         serial: 4d2c1a
@@ -316,21 +296,61 @@ certificates:
         signature: sha256
         self_signed: false
         is_ca: false
+      thresholds: {warning_seconds: 1965600, critical_seconds: 604800}
+      renew_after: "2026-11-20T15:59:59Z"
+      renew_due: true
+      chain:
+        - subject: CN=shop.example.com
+          issuer: CN=R11,O=Let's Encrypt,C=US
+          not_after: "2026-12-20T23:59:59Z"
+          state: ok
+          role: leaf
+      chain_min_not_after: "2026-12-20T23:59:59Z"
+      address: 127.0.0.1:443
+      peer_ip: 127.0.0.1
+      tls_version: TLSv1.3
+      verified: true
+      verify_error: ""
+      hostname_ok: true
+      served_matches_file: false
+  contains:
+    target:
+      description: The path, the name of the endpoint, or its host and port.
+      returned: always
+      type: str
+    kind:
+      description: V(file) or V(endpoint).
+      returned: always
+      type: str
+    state:
+      description: >-
+        V(ok), V(warning), V(unknown), V(critical), V(not_yet_valid) or V(expired), whichever is the worst.
+      returned: always
+      type: str
+    error:
+      description: >-
+        Why the target, or a part of it, could not be read, with C(kind) and C(message). C(kind) is one of not_found,
+        permission, symlink_loop, io, not_regular, empty, too_large, too_many_files, is_a_key, no_certificate,
+        unsupported_format, parse, dns, refused, unreachable, timeout, reset, not_tls, handshake, deadline.
+      returned: always
+      type: dict
+    leaf:
+      description: >-
+        The first certificate, or null. Instants are RFC 3339 in UTC; C(san) has the first 20 names and addresses.
+      returned: always
+      type: dict
     thresholds:
       description: The time left at which the first certificate is a warning or critical.
       returned: always
       type: dict
-      sample: {warning_seconds: 1965600, critical_seconds: 604800}
     renew_after:
       description: The instant from which renewal is due, by O(renew_at).
       returned: always
       type: str
-      sample: "2026-11-20T15:59:59Z"
     renew_due:
       description: Whether renewal is due.
       returned: always
       type: bool
-      sample: true
     chain:
       description: >-
         Every certificate in its order (the first 20), with its role (V(leaf), V(intermediate) or V(root)) and the state
@@ -338,57 +358,42 @@ certificates:
       returned: always
       type: list
       elements: dict
-      sample:
-        - subject: CN=shop.example.com
-          issuer: CN=R11,O=Let's Encrypt,C=US
-          not_after: "2026-12-20T23:59:59Z"
-          state: ok
-          role: leaf
     chain_min_not_after:
       description: When the first of them ends that is not a root.
       returned: always
       type: str
-      sample: "2026-12-20T23:59:59Z"
     realpath:
       description: Where the file really is.
       returned: when the path leads through a symbolic link
       type: str
-      sample: /etc/letsencrypt/archive/shop.example.com/fullchain7.pem
     address:
       description: Host and port.
       returned: for endpoints that showed a certificate
       type: str
-      sample: 127.0.0.1:443
     peer_ip:
       description: The address that was connected to.
       returned: for endpoints that showed a certificate
       type: str
-      sample: 127.0.0.1
     tls_version:
       description: The version that was agreed on.
       returned: for endpoints that showed a certificate
       type: str
-      sample: TLSv1.3
     verified:
       description: Whether a client that trusts these authorities accepts the chain. Null when that was not found out.
       returned: for endpoints that showed a certificate
       type: bool
-      sample: true
     verify_error:
       description: Why it does not, or why that was not found out.
       returned: for endpoints that showed a certificate
       type: str
-      sample: ""
     hostname_ok:
       description: Whether the certificate stands for the name that was asked for.
       returned: for endpoints that showed a certificate
       type: bool
-      sample: true
     served_matches_file:
       description: Whether the served certificate is that of C(expect_file). Null when they were not compared.
       returned: for endpoints that showed a certificate
       type: bool
-      sample: false
 soonest:
   description: Which target ends first, and when. Null when no certificate was read.
   returned: success
@@ -410,11 +415,6 @@ at:
   returned: success
   type: str
   sample: "2026-11-22T04:13:00Z"
-truncated:
-  description: How many entries of which list were left out, to keep the result small.
-  returned: when something was left out
-  type: dict
-  sample: {findings: 250}
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -35,7 +35,7 @@ Server = Callable[..., TlsServer]
 
 
 def run(*endpoints: Result, **params: Any) -> Result:
-    given = {"endpoints": list(endpoints), "timeout": "5s", **params}
+    given = {"endpoints": list(endpoints), "timeout": "20s", **params}
     validated = validate(CHECK.name, CHECK.argument_spec, given, CHECK.rules).params
     return CHECK.run(validated, datetime.now(UTC)).as_result()
 
@@ -238,6 +238,41 @@ def test_an_intermediate_is_authority_enough(authority: Authority, server: Serve
     assert record(run(at(server(issued), ca_path=str(path))))["verified"] is True
 
 
+def below_an_expired_intermediate(authority: Authority, name: str) -> Issued:
+    """A certificate that is well, of an authority between it and the root that ended yesterday."""
+    above, issued, now = ec.generate_private_key(ec.SECP256R1()), authority.issue(name), datetime.now(UTC)
+    title = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Expired intermediate")])
+
+    def certify(
+        subject: x509.Name, issuer: x509.Name, key: Any, signer: Any, days: int, is_ca: bool
+    ) -> x509.Certificate:
+        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
+        builder = builder.serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(now - timedelta(days=90)).not_valid_after(now + timedelta(days=days))
+        builder = builder.add_extension(x509.BasicConstraints(is_ca, None), critical=True)
+        if not is_ca:
+            names = issued.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            builder = builder.add_extension(names, critical=False)
+        return builder.sign(signer, hashes.SHA256())
+
+    root = authority.root
+    middle = certify(title, root.certificate.subject, above.public_key(), root.key, -1, True)
+    leaf = certify(issued.certificate.subject, title, issued.key.public_key(), above, 60, False)
+    return Issued(leaf, issued.key, (middle,))
+
+
+def test_an_intermediate_that_has_ended(authority: Authority, ca: str, server: Server) -> None:
+    running = server(below_an_expired_intermediate(authority, "127.0.0.1"))
+    result = run(at(running, ca_path=ca))
+    assert only(result)["code"] == "cert.expired"
+    assert only(result)["evidence"]["certificate"] == "CN=Expired intermediate"
+    assert [link["state"] for link in record(result)["chain"]] == ["ok", "expired"]
+    # Where the chain is not looked at, or cannot be, the handshake says it.
+    finding = only(run(at(running, ca_path=ca), chain="leaf"))
+    assert finding["code"] == "cert.untrusted"
+    assert "expired" in finding["message"]
+
+
 def self_signed(name: str) -> Issued:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -316,8 +351,10 @@ def test_another_day(authority: Authority, ca: str, server: Server) -> None:
     running = server(authority.issue("127.0.0.1", days=60))
     entry = record(run(at(running, ca_path=ca), at=rfc3339(datetime.now(UTC) + timedelta(days=61))))
     assert (entry["state"], entry["verified"]) == ("expired", True)
-    future = record(run(at(server(authority.issue("127.0.0.1", days=-3)), ca_path=ca), at="2020-01-01T00:00:00Z"))
-    assert future["state"] == "not_yet_valid"
+    ended = at(server(authority.issue("127.0.0.1", days=-3)), ca_path=ca)
+    before = record(run(ended, at=rfc3339(datetime.now(UTC) - timedelta(days=60))))
+    assert (before["state"], before["verified"]) == ("ok", True)
+    assert record(run(ended, at="2020-01-01T00:00:00Z"))["state"] == "not_yet_valid"
 
 
 # --- served equals file ---
@@ -369,27 +406,27 @@ def test_a_directory_is_no_file_to_compare_with(authority: Authority, ca: str, s
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "kinds"),
+    ("behaviour", "kind", "timeout"),
     [
-        (Behaviour.PLAIN_HTTP, {"not_tls"}),
-        (Behaviour.CLOSE, {"reset"}),
-        (Behaviour.RESET, {"reset"}),
-        (Behaviour.SILENT, {"timeout"}),
+        (Behaviour.PLAIN_HTTP, "not_tls", "20s"),
+        (Behaviour.CLOSE, "reset", "20s"),
+        (Behaviour.RESET, "reset", "20s"),
+        (Behaviour.SILENT, "timeout", "0.5s"),
     ],
     ids=lambda value: getattr(value, "value", ""),
 )
-def test_one_that_shows_none_is_one_unknown(server: Server, behaviour: Behaviour, kinds: set[str]) -> None:
+def test_one_that_shows_none_is_one_unknown(server: Server, behaviour: Behaviour, kind: str, timeout: str) -> None:
     running = server(behaviour=behaviour)
     started = time.monotonic()
-    result = run(at(running, timeout="0.5s"))
-    assert time.monotonic() - started < 3
+    result = run(at(running, timeout=timeout))
+    assert time.monotonic() - started < 10
     finding = only(result)
     assert (finding["code"], finding["severity"]) == ("cert.unreachable", "unknown")
-    assert finding["evidence"]["kind"] in kinds
+    assert finding["evidence"]["kind"] == kind
     assert finding["message"].startswith(f"127.0.0.1:{running.port} ")
     assert finding["remedy"]
     assert record(result)["state"] == "unknown"
-    assert record(result)["error"]["kind"] in kinds
+    assert record(result)["error"]["kind"] == kind
 
 
 def test_nobody_listens() -> None:
@@ -431,8 +468,9 @@ def test_a_byte_a_time_is_not_patience_without_end() -> None:
     assert (finding["evidence"]["kind"], finding["evidence"]["phase"]) == ("timeout", "handshake")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="what a full queue of connections does is the kernel's choice")
-def test_a_full_queue_of_connections() -> None:
+@contextlib.contextmanager
+def full_queue() -> Iterator[tuple[str, int]]:
+    """An address that takes no more connections and does not say so, like one behind a firewall that drops."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -442,8 +480,32 @@ def test_a_full_queue_of_connections() -> None:
             waiting.setblocking(False)
             waiting.connect_ex(listener.getsockname())
         time.sleep(0.1)
-        finding = only(run({"host": "127.0.0.1", "port": listener.getsockname()[1], "timeout": "0.5s"}))
+        yield listener.getsockname()
+
+
+kernel_drops = pytest.mark.skipif(sys.platform != "linux", reason="a full queue of connections refuses on this kernel")
+
+
+@kernel_drops
+def test_a_connection_that_is_never_taken() -> None:
+    with full_queue() as (host, port):
+        finding = only(run({"host": host, "port": port, "timeout": "0.5s"}))
     assert (finding["evidence"]["kind"], finding["evidence"]["phase"]) == ("timeout", "connect")
+
+
+@kernel_drops
+def test_the_first_of_two_addresses_does_not_take_all_the_time(
+    authority: Authority, ca: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The resolver is made to know a name with a dead and a living address."""
+    running = server(authority.issue("shop.example.org"))
+    with full_queue() as dead:
+        addresses = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", where) for where in (dead, (running.host, running.port))
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_options: addresses)
+        entry = record(run({"host": "shop.example.org", "ca_path": ca, "timeout": "2s"}))
+    assert (entry["state"], entry["peer_ip"]) == ("ok", "127.0.0.1")
 
 
 def test_one_that_refuses_strangers_in_an_old_protocol(authority: Authority, ca: str, server: Server) -> None:
@@ -456,23 +518,21 @@ def test_one_that_refuses_strangers_in_an_old_protocol(authority: Authority, ca:
 
 def test_those_that_hang_hold_up_nobody(authority: Authority, ca: str, server: Server) -> None:
     well, silent = server(authority.issue("127.0.0.1")), server(behaviour=Behaviour.SILENT)
-    hanging = [at(silent, name=f"silent{number}") for number in range(20)]
+    hanging = [at(silent, name=f"silent{number}", timeout="1s") for number in range(20)]
     started = time.monotonic()
-    result = run(*hanging, *(at(well, name=f"well{number}", ca_path=ca) for number in range(20)), timeout="1s")
-    assert time.monotonic() - started < 6
+    result = run(*hanging, *(at(well, name=f"well{number}", ca_path=ca) for number in range(20)), timeout="20s")
+    assert time.monotonic() - started < 10  # one after the other they would take 20
     assert result["summary"]["counts"] == {"ok": 20, "info": 0, "warning": 0, "unknown": 20, "critical": 0}
 
 
 def test_at_the_deadline_what_was_done_is_returned(authority: Authority, ca: str, server: Server) -> None:
     well, silent = server(authority.issue("127.0.0.1")), server(behaviour=Behaviour.SILENT)
     started = time.monotonic()
-    result = run(
-        at(well, name="well", ca_path=ca), at(silent, name="silent"), timeout="30s", deadline="1s", report="all"
-    )
-    assert time.monotonic() - started < 5
+    result = run(at(well, name="well", ca_path=ca), at(silent, name="silent"), timeout="60s", deadline="2s")
+    assert time.monotonic() - started < 20
     assert {entry["target"]: entry["state"] for entry in result["certificates"]} == {"well": "ok", "silent": "unknown"}
     late = next(finding for finding in result["findings"] if finding["subject"] == "silent")
-    assert late["evidence"] == {"kind": "deadline", "deadline_seconds": 1.0}
+    assert late["evidence"] == {"kind": "deadline", "deadline_seconds": 2.0}
 
 
 # --- through Ansible ---
@@ -505,7 +565,7 @@ def kept(variable: str, path: Path) -> Result:
 
 
 def inventory(authority: Authority, ca: str, server: Server, folder: Path) -> Result:
-    """Five certificates: well, ending soon, renewed but not reloaded, a rotten bundle, and one that is a directory."""
+    """One each: well, ending soon, renewed but not reloaded, below an expired one, rotten, and a directory."""
     old, new = authority.issue("127.0.0.1", days=40), authority.issue("127.0.0.1", days=89)
     live, _key = new.write(folder, "live")
     (folder / "site.pem").write_bytes(authority.issue("soon.example.org", days=5).chain_pem)
@@ -513,11 +573,13 @@ def inventory(authority: Authority, ca: str, server: Server, folder: Path) -> Re
         b"-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n" + authority.issue("a").certificate_pem
     )
     (folder / "empty.pem").mkdir()
+    stale = below_an_expired_intermediate(authority, "127.0.0.1")
     return {
         "files": [str(folder / "site.pem"), str(folder / "rotten.pem"), str(folder / "empty.pem")],
         "endpoints": [
             {"name": "well", **at(server(authority.issue("127.0.0.1")), ca_path=ca)},
             {"name": "shop", **at(server(old), ca_path=ca, expect_file=str(live))},
+            {"name": "middle", **at(server(stale), ca_path=ca)},
         ],
     }
 
@@ -528,6 +590,7 @@ EXPECTED = {
     "empty.pem": ["cert.unreadable"],
     "well": ["cert.valid"],
     "shop": ["cert.served_differs"],
+    "middle": ["cert.expired"],
 }
 
 
@@ -595,6 +658,8 @@ def test_every_python_of_a_managed_host_sees_the_same(
         assert ran.returncode == 0, (interpreter, ran.stdout + ran.stderr)
         assert "serial" not in ran.stderr, interpreter
         result = json.loads(out.read_text())
-        assert by_subject(result) == {**EXPECTED, "negative.cer": ["cert.valid"]}, interpreter
+        blind = bool(result["degraded"])  # Python 3.9 does not see the chain, but that the handshake fails for it
+        middle = ["cert.untrusted" if blind else "cert.expired"]
+        assert by_subject(result) == {**EXPECTED, "negative.cer": ["cert.valid"], "middle": middle}, interpreter
         shown = {entry["target"]: len(entry["chain"]) for entry in result["certificates"]}
-        assert shown["well"] == (1 if result["degraded"] else 2), interpreter
+        assert shown["well"] == (1 if blind else 2), interpreter

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert import library
@@ -23,9 +22,6 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._cert.options impor
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.tls import Prober
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Deadline
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_duration
-
-# Reading a file is parsing, which more threads than processors only slow down.
-_READERS_PER_PROCESSOR = 2
 
 
 @dataclass(frozen=True)
@@ -64,12 +60,11 @@ class _Collector:
         paths = tuple(self._finder.paths)
         failures = dict(self._finder.failures)
         if not found:
-            entry = self._finder.searching
+            entry = self._finder.searching or options.files[0]
             failures[entry] = _late(f"The search of {entry}", self._deadline)
-        readers = min(options.workers, _READERS_PER_PROCESSOR * (os.cpu_count() or 1))
-        read = Crew(self._sight_file, paths, readers)
-        asked.wait(self._deadline)
+        read = Crew(self._sight_file, paths, options.workers, eager=False)
         read.wait(self._deadline)
+        asked.wait(self._deadline)
         return self._snapshot(paths, failures)
 
     def _sight_endpoint(self, spec: EndpointSpec) -> None:

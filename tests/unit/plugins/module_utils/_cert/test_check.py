@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert import collect
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.check import CHECK
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.files import sight_file
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.model import Sighting
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import validate
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import rfc3339
 from tests.bed.tls import Authority
@@ -101,11 +105,31 @@ def test_nothing_to_look_at_is_unknown() -> None:
     assert result["metrics"] == []
 
 
-def test_what_is_not_done_in_time_is_unknown_and_the_rest_is_there(sites: Path) -> None:
+def test_what_is_not_done_in_time_is_unknown(sites: Path) -> None:
     result = run(files=[str(sites / "well.pem"), str(sites)], deadline="0.000001s")
-    kinds = {finding["evidence"].get("kind") for finding in result["findings"] if finding["severity"] == "unknown"}
-    assert kinds == {"deadline"}
-    assert all("deadline" in finding["message"] or "in time" in finding["message"] for finding in result["findings"])
+    unknown = [finding for finding in result["findings"] if finding["severity"] == "unknown"]
+    assert {finding["evidence"]["kind"] for finding in unknown} == {"deadline"}
+    assert all(str(sites) in finding["message"] for finding in unknown)
+    assert result["summary"]["worst"] == "unknown"
+
+
+def test_a_file_on_a_dead_mount_holds_up_no_other(sites: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mount is stood in for by a reader that never comes back from one file."""
+    gate = threading.Event()
+
+    def read(path: str, max_size: int) -> tuple[Sighting, int]:
+        if path.endswith("now.pem"):
+            gate.wait(30)
+        return sight_file(path, max_size)
+
+    monkeypatch.setattr(collect, "sight_file", read)
+    result = run(files=[str(sites)], deadline="2s")
+    gate.set()
+    assert states(result) == {"over": "expired", "soon": "warning", "well": "ok", "now": "unknown"}
+    late = next(finding for finding in result["findings"] if finding["subject"] == str(sites / "now.pem"))
+    assert late["evidence"] == {"kind": "deadline", "deadline_seconds": 2.0}
+    assert "a dead mount" in late["remedy"]
+    assert result["scanned"]["files"] == 3
 
 
 def test_directories_that_were_not_entered_are_told(sites: Path) -> None:

@@ -45,3 +45,25 @@ def test_a_defect_is_raised_where_one_waits() -> None:
 
     with pytest.raises(ZeroDivisionError, match="a defect"):
         Crew(work, range(10), workers=2).wait(Deadline(10))
+
+
+@pytest.mark.parametrize(("eager", "threads"), [(True, 8), (False, 1)])
+def test_waiting_work_begins_with_all_threads_and_computing_work_with_one(eager: bool, threads: int) -> None:
+    crew = Crew(time.sleep, [0.001] * 100, workers=8, eager=eager)
+    assert len(crew._threads) == threads
+    assert crew.wait(Deadline(10))
+
+
+def test_one_that_hangs_gets_help() -> None:
+    gate, done = threading.Event(), []
+
+    def work(item: int) -> None:
+        if item == 0:
+            gate.wait(10)
+        done.append(item)
+
+    crew = Crew(work, range(5), workers=2, eager=False)
+    assert not crew.wait(Deadline(1))
+    assert sorted(done) == [1, 2, 3, 4]
+    gate.set()
+    assert crew.wait(Deadline(5))

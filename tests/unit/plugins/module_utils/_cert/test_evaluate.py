@@ -125,6 +125,8 @@ def test_several_leaves_in_one_file_all_decide() -> None:
     assert soon.evidence["others"] == ["CN=2"]
     assert soon.evidence["others_count"] == 1
     assert judge(file(*ends), POLICY, NOW).state == "expired"
+    assert {judged.role for judged in judge(file(*ends), POLICY, NOW).chain} == {"leaf"}
+    assert set(found) == set(codes(file(*ends), Policy(LIMITS, whole_chain=False)))
 
 
 def test_a_certificate_sent_twice_counts_once() -> None:
