@@ -30,7 +30,8 @@ options:
     choices: [vacuum_analyze, vacuum, analyze]
   databases:
     description:
-      - The databases to work in, as names or shell patterns. V(*) is every one that can be worked in, without templates.
+      - The databases to work in, as names or shell patterns. V(*) is every one that accepts connections, without
+        templates.
       - The default is O(login_db). The one with the oldest transactions comes first.
     type: list
     elements: str
@@ -188,8 +189,8 @@ options:
     choices: [changed, all, none]
   state_dir:
     description:
-      - The directory for the lock that keeps two runs on this host apart. The default is C(/var/lib/upkeep) for root and
-        C(upkeep) below the XDG state directory of any other user.
+      - The directory for the lock that keeps two runs on this host apart. The default is C(/var/lib/upkeep) for root
+        and C(upkeep) below the XDG state directory of any other user.
     type: path
   run_id:
     description:
@@ -260,8 +261,8 @@ EXAMPLES = r"""
 RETURN = r"""
 summary:
   description: >-
-    The verdict in short. RV(summary.worst) is the worst severity found, RV(summary.counts) the number of examined
-    objects under the worst severity that each got, RV(summary.seconds) the wall time.
+    The verdict in short. C(worst) is the worst severity found, C(counts) the number of examined
+    objects under the worst severity that each got, C(seconds) the wall time.
   returned: success
   type: dict
   sample: {worst: warning, counts: {ok: 84, info: 0, warning: 1, unknown: 0, critical: 0}, seconds: 0.412}
@@ -319,7 +320,8 @@ truncated:
 vacuum:
   description:
     - The sums over all tables. C(considered) is what the filters leave; C(skipped) counts only tables that need work.
-    - C(by_reason) counts why tables were chosen (C(dead), C(stats), C(missing_stats), C(always)) and why they were left.
+    - C(by_reason) counts why tables were chosen (C(dead), C(stats), C(missing_stats), C(always)) and why others were
+      left.
     - Bytes are those of heap and TOAST of the tables that were worked on; of tables above O(batch_pages) they are
       measured, of smaller ones taken from C(relpages). C(freed) went back to the file system.
   returned: success
@@ -352,8 +354,8 @@ tables:
       actions: [vacuum, analyze]
       reason: [dead, stats]
       reason_text: >-
-        10000 of 30000 rows are dead, a share of 0.333 (limits 1000 and 0.1); 10000 rows changed since ANALYZE (limits 500
-        and 0.05 of 20000)
+        10000 of 30000 rows are dead, a share of 0.333 (limits 1000 and 0.1); 10000 rows changed since ANALYZE (limits
+        500 and 0.05 of 20000)
       priority: 1
       status: done
       skipped_reason: ""

@@ -142,6 +142,8 @@ class Session:
 
     def decode_any_name(self) -> None:
         """Read the names of a database without an encoding byte by byte, so that they go back as they came."""
+        if self._connection.info.parameter_status("server_encoding") != "SQL_ASCII":
+            return
         if self._driver.__name__ == "psycopg2":
             self._connection.set_client_encoding("LATIN1")
         else:
@@ -171,7 +173,9 @@ def connect(driver: ModuleType, options: ConnectionOptions, database: str, appli
             )
     except driver.Error as error:
         raise refused(options, database, str(error)) from None
-    return Session(driver, connection)
+    session = Session(driver, connection)
+    session.decode_any_name()
+    return session
 
 
 def arguments(options: ConnectionOptions, database: str, application: str) -> dict[str, Any]:

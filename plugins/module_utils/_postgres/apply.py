@@ -17,6 +17,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres import sq
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import ServerError, Session
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.collect import (
     Cluster,
+    await_ended,
     lost,
     read_counters,
     read_holders,
@@ -160,6 +161,7 @@ class Run:
         started = time.monotonic()
         try:
             for phase in statements(self._steps, self._snapshot, self._options):
+                await_ended(main, self._pids)
                 self._work_off(phase, connections)
             self._look(main, self._progress)
             self._try_again(main, connections)

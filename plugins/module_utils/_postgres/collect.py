@@ -80,18 +80,14 @@ def read_server(session: Session) -> Server:
     if session.version < sql.OLDEST_VERSION:
         raise UnsupportedServer(session.version)
     row = session.rows(sql.server_query(session.version))[0]
-    recovery, user, superuser, counts, encoding, epoch, pid, slots, reads = row
+    recovery, user, superuser, counts, epoch, slots, reads = row
     if recovery:
         raise ReadOnlyServer()
-    if encoding == "SQL_ASCII":
-        session.decode_any_name()
     return Server(
         version=session.version,
-        pid=pid,
         user=user,
         superuser=superuser,
         counts=counts,
-        encoding=encoding,
         free_slots=max(0, slots),
         reads_statistics=reads,
         now=datetime.fromtimestamp(epoch, timezone.utc),
@@ -116,8 +112,8 @@ def read_tables(session: Session, server: Server, label: str, database: str) -> 
 
 
 def _table(row: Sequence[Any]) -> Table:
-    oid, schema, name, sql_name, kind, *rest = row[:13]
-    return Table(oid, schema, name, sql_name, kind, Counters(*row[13:]), *rest)
+    oid, schema, name, sql_name, kind, *rest = row[: -sql.COUNTERS]
+    return Table(oid, schema, name, sql_name, kind, Counters(*row[-sql.COUNTERS :]), *rest)
 
 
 def read_counters(session: Session, version: int, oids: Iterable[int]) -> dict[int, Counters]:
@@ -140,6 +136,20 @@ def await_counters(session: Session, version: int, seconds: float = SETTLE_SECON
         if time.monotonic() > give_up:
             return False
         time.sleep(_SETTLE_PAUSE)
+    return True
+
+
+def await_ended(session: Session, pids: Iterable[int], seconds: float = SETTLE_SECONDS) -> bool:
+    """Wait until sessions that we closed are gone from the server; False when they were not within *seconds*.
+
+    A session hands in its counts when it ends. What our own ANALYZE did to pg_statistic would else be counted after
+    the VACUUM that cleaned it up.
+    """
+    wanted, give_up = list(pids), time.monotonic() + seconds
+    while wanted and session.rows(sql.LISTED_QUERY, (wanted,))[0][0]:
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(_SETTLE_PAUSE / 10)
     return True
 
 

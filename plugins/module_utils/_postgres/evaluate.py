@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
@@ -53,32 +52,8 @@ def judge(
     Without *applied* the steps are planned (check mode) or, when *held* says which other run is at work in this
     database, skipped.
     """
-    records = []
-    for priority, step in enumerate(plan.steps, 1):
-        record = replace(
-            _record(snapshot, step),
-            priority=priority,
-            sql=work_statement(step.actions, [step.table], snapshot.version, False),
-        )
-        if applied is not None:
-            record = _outcome_of(record, step, policy, applied)
-        elif held:
-            record = replace(record, status=SKIPPED, why="other_run", attempt=Attempt(message=held))
-        else:
-            record = replace(record, changed=True)
-        records.append(record)
+    records = [_judged(snapshot, step, priority, policy, applied, held) for priority, step in enumerate(plan.steps, 1)]
     return records + [_skipped(snapshot, skip) for skip in plan.skipped]
-
-
-def _record(snapshot: Snapshot, step: Step) -> Record:
-    return Record(
-        subject=snapshot.subject_of(step.table),
-        database=snapshot.database,
-        table=step.table,
-        status=PLANNED,
-        actions=step.actions,
-        reasons=step.reasons,
-    )
 
 
 def _skipped(snapshot: Snapshot, skip: Skip) -> Record:
@@ -92,23 +67,52 @@ def _skipped(snapshot: Snapshot, skip: Skip) -> Record:
     )
 
 
-def _outcome_of(record: Record, step: Step, policy: Policy, applied: Applied) -> Record:
-    oid = step.table.oid
-    attempt = applied.attempts.get(oid, Attempt())
-    after = applied.after.get(oid)
-    record = replace(record, attempt=attempt, after=after)
-    if oid in applied.failed:
-        return replace(record, status=FAILED)
-    if oid not in applied.proven or after is None:
-        return replace(record, status=SKIPPED, why=attempt.why or "unproven")
-    before = step.table.counters
-    holders = tuple(holder for holder in applied.holders if holder.database in ("", record.database))
-    if not is_held_back(step, after, policy, bool(holders)):
-        return replace(record, status=DONE, changed=True)
+def _judged(
+    snapshot: Snapshot, step: Step, priority: int, policy: Policy, applied: Applied | None, held: str
+) -> Record:
+    after: Counters | None = None
+    holders: tuple[Holder, ...] = ()
+    attempt = Attempt(message=held)
+    if applied is not None:
+        attempt = applied.attempts.get(step.table.oid, attempt)
+        after = applied.after.get(step.table.oid)
+        holders = tuple(holder for holder in applied.holders if holder.database in ("", snapshot.database))
+        status, why, changed = _verdict(step, policy, applied, attempt, after, bool(holders))
+    elif held:
+        status, why, changed = SKIPPED, "other_run", False
+    else:
+        status, why, changed = PLANNED, "", True
+    return Record(
+        subject=snapshot.subject_of(step.table),
+        database=snapshot.database,
+        table=step.table,
+        status=status,
+        actions=step.actions,
+        reasons=step.reasons,
+        sql=work_statement(step.actions, [step.table], snapshot.version, skip_locked=False),
+        why=why,
+        priority=priority,
+        attempt=attempt,
+        after=after,
+        holders=holders if status == PARTIAL else (),
+        changed=changed,
+    )
+
+
+def _verdict(
+    step: Step, policy: Policy, applied: Applied, attempt: Attempt, after: Counters | None, held: bool
+) -> tuple[str, str, bool]:
+    """Return the status, why the table was left, and whether it is better off."""
+    if step.table.oid in applied.failed:
+        return FAILED, "", False
+    if step.table.oid not in applied.proven or after is None:
+        return SKIPPED, attempt.why or "unproven", False
+    if not is_held_back(step, after, policy, held):
+        return DONE, "", True
     # What the VACUUM could not do is no change, however often it is tried; fresh statistics are one.
-    gained = _dead(after) < KEPT_SHARE * _dead(before)
+    gained = _dead(after) < KEPT_SHARE * _dead(step.table.counters)
     refreshed = ANALYZE in step.actions and any(reason.code in ("stats", "missing_stats") for reason in step.reasons)
-    return replace(record, status=PARTIAL, holders=holders, changed=gained or refreshed)
+    return PARTIAL, "", gained or refreshed
 
 
 def is_held_back(step: Step, after: Counters, policy: Policy, held: bool) -> bool:

@@ -142,11 +142,9 @@ class Server:
     """
 
     version: int
-    pid: int
     user: str
     superuser: bool
     counts: bool
-    encoding: str
     free_slots: int
     reads_statistics: bool
     now: datetime
@@ -182,7 +180,7 @@ class Table:
 
     ``sql_name`` comes from the server's own ``format('%I.%I')`` and is the only form that enters a statement.
     ``rows`` is ``reltuples``, -1 when never counted. ``lacks`` says which statistics are missing. ``parent`` is the
-    partitioned table that it is a partition of. ``oid`` 0 is none.
+    partitioned table that it is a partition of (or the first that it inherits from), 0 for none.
     """
 
     oid: int
@@ -192,6 +190,7 @@ class Table:
     kind: str
     counters: Counters
     rows: float = -1.0
+    columns: int = 0
     temporary: bool = False
     catalog: bool = False
     shared: bool = False

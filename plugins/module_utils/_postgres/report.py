@@ -34,7 +34,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model imp
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.plan import worked_on
 
 # A result has room for about this much; what else there was is counted in `truncated`.
-LISTED, LISTED_QUERIES, LISTED_DIFFS = 200, 20, 50
+LISTED, LISTED_QUERIES, LISTED_DIFFS = 100, 20, 50
 NOT_NEEDED = "not_needed"
 # Before a VACUUM, a transaction of this age (in seconds) is worth a word.
 OLD_TRANSACTION = 60.0

@@ -34,7 +34,7 @@ RESERVED_CONNECTIONS = 160000
 
 SERVER_QUERY = """
 SELECT pg_is_in_recovery(), r.rolname, r.rolsuper, current_setting('track_counts')::bool,
-       current_setting('server_encoding'), extract(epoch FROM now())::float8, pg_backend_pid(),
+       extract(epoch FROM now())::float8,
        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int - {reserved}
          - (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
        has_table_privilege('pg_statistic', 'SELECT') AND has_table_privilege('pg_statistic_ext_data', 'SELECT')
@@ -48,6 +48,7 @@ FROM pg_database ORDER BY age(datfrozenxid) DESC, datname
 """
 
 # The counters come straight from their functions: pg_stat_all_tables joins and groups, which costs ten times as much.
+COUNTERS = 11
 _COUNTERS = """
        coalesce(pg_stat_get_live_tuples(c.oid), 0), coalesce(pg_stat_get_dead_tuples(c.oid), 0),
        coalesce(pg_stat_get_mod_since_analyze(c.oid), 0),
@@ -79,8 +80,8 @@ FROM pg_class c WHERE c.oid = %s
 TABLES_QUERY = f"""
 {{missing}}
 SELECT c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), c.relkind::text, c.reltuples::float8,
-       c.relpersistence = 't', n.nspname IN ('pg_catalog', 'information_schema'), c.relisshared, c.relhassubclass,
-       coalesce(i.inhparent, 0)::int8, coalesce({{permitted}}, true), {{lacks}},{_COUNTERS}
+       c.relnatts, c.relpersistence = 't', n.nspname IN ('pg_catalog', 'information_schema'), c.relisshared,
+       c.relhassubclass, coalesce(i.inhparent, 0)::int8, coalesce({{permitted}}, true), {{lacks}},{_COUNTERS}
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
@@ -117,7 +118,10 @@ WITH gap AS (
     SELECT e.stxrelid, 'extended', age(e.xmin)
     FROM pg_statistic_ext e JOIN pg_class c ON c.oid = e.stxrelid
     WHERE {extended_kinds} AND e.stxstattarget IS DISTINCT FROM 0
-      AND NOT EXISTS (SELECT FROM pg_statistic_ext_data d WHERE d.stxoid = e.oid{inherited})
+      -- 14 makes the row at once, and ANALYZE fills it.
+      AND NOT EXISTS (SELECT FROM pg_statistic_ext_data d WHERE d.stxoid = e.oid{inherited}
+                        AND coalesce(d.stxdndistinct::text, d.stxddependencies::text, d.stxdmcv::text,
+                                     d.stxdexpr::text) IS NOT NULL)
   ) AS gaps GROUP BY relid
 ), newest AS (
   SELECT s.starelid AS relid, min(age(s.xmin)) AS age
@@ -156,6 +160,9 @@ SELECT 'slot', s.slot_name, '', age(s.xmin), NULL
 FROM pg_replication_slots s WHERE s.xmin IS NOT NULL
 ORDER BY 4 DESC, 2
 """
+
+# A process that is not listed any more has handed in all its counts.
+LISTED_QUERY = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY (%s::int[])"
 
 LOCK_QUERY = "SELECT pg_try_advisory_lock(%s, %s)"
 LOCK_HOLDER_QUERY = """
