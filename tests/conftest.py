@@ -10,3 +10,6 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 for entry in (CHECKOUT, CHECKOUT / "playbooks" / "collections"):
     if str(entry) not in sys.path:
         sys.path.insert(0, str(entry))
+
+# The fixtures over real servers: tests/bed/README.md.
+pytest_plugins = ["tests.bed.fixtures"]

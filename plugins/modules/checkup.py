@@ -129,8 +129,8 @@ EXAMPLES = r"""
 RETURN = r"""
 summary:
   description: >-
-    The verdict in short. RV(summary.worst) is the worst severity found, RV(summary.counts) the number of examined
-    objects under the worst severity that each got, RV(summary.seconds) the wall time.
+    The verdict in short. C(worst) is the worst severity found, C(counts) the number of examined
+    objects under the worst severity that each got, C(seconds) the wall time.
   returned: success
   type: dict
   sample: {worst: warning, counts: {ok: 11, info: 0, warning: 1, unknown: 0, critical: 0}, seconds: 0.412}
@@ -217,7 +217,9 @@ def main() -> None:
         )
     except UpkeepError as error:
         module.fail_json(**error.as_failure())
-    module.exit_json(**result)
+    # Ansible repeats the arguments in the result. Those of a check may hold a secret under a misspelt name.
+    shown = [{**check, "params": sorted(check["params"])} for check in module.params["checks"]]
+    module.exit_json(invocation={"module_args": {**module.params, "checks": shown}}, **result)
 
 
 if __name__ == "__main__":
