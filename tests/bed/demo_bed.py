@@ -94,7 +94,7 @@ class Bed:
         cluster.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")  # half filled by a run that was killed
         data.fill(cluster, DATABASE)
         self._note(filled=True)
-        say(f"database {DATABASE}: half of orders and order_events is dead rows, customers has no statistics")
+        say(f"database {DATABASE}: orders and order_events are full of dead rows, customers has no statistics")
 
     # --- certificates
 

@@ -10,6 +10,7 @@ import functools
 import os
 import secrets
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -51,7 +52,8 @@ TlsServerFactory = Callable[..., TlsServer]
 
 def pytest_configure() -> None:
     """A run that is terminated (a time limit of its caller, say) tears down like one that is interrupted."""
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    in_main_thread = threading.current_thread() is threading.main_thread()  # a worker of xdist may be elsewhere
+    if in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminated)
 
 
