@@ -219,8 +219,8 @@ EXAMPLES = r"""
 RETURN = r"""
 summary:
   description: >-
-    The verdict in short. RV(summary.worst) is the worst severity found, RV(summary.counts) the number of examined
-    objects (series and selected files) under the worst severity that each got, RV(summary.seconds) the wall time.
+    The verdict in short. C(worst) is the worst severity found, C(counts) the number of examined
+    objects (series and selected files) under the worst severity that each got, C(seconds) the wall time.
   returned: success
   type: dict
   sample: {worst: critical, counts: {ok: 1, info: 1, warning: 0, unknown: 0, critical: 1}, seconds: 3.912}

@@ -137,8 +137,8 @@ EXAMPLES = r"""
 RETURN = r"""
 summary:
   description: >-
-    The verdict in short. RV(summary.worst) is the worst severity found, RV(summary.counts) the number of examined
-    objects under the worst severity that each got, RV(summary.seconds) the wall time.
+    The verdict in short. C(worst) is the worst severity found, C(counts) the number of examined objects under the
+    worst severity that each got, C(seconds) the wall time.
   returned: success
   type: dict
   sample: {worst: warning, counts: {ok: 11, info: 0, warning: 1, unknown: 0, critical: 0}, seconds: 0.021}
@@ -174,13 +174,13 @@ truncated:
   type: dict
   sample: {filesystems_left_out: 250}
 place:
-  description: Where the module looked from. RV(place.container) is empty outside of containers.
+  description: Where the module looked from. C(container) is empty outside of containers.
   returned: success
   type: dict
   sample: {system: Linux, container: docker}
 filesystems:
   description: >-
-    Each file system that was asked. RV(filesystems[].state) is V(answered), V(hung), V(broken), V(refused) or
+    Each file system that was asked. C(state) is V(answered), V(hung), V(broken), V(refused) or
     V(untold); only one that answered has numbers.
   returned: when asked for and visible
   type: list
@@ -249,7 +249,7 @@ reboot:
     installed_kernels: [6.1.0-25-amd64, 6.1.0-28-amd64]
     judged_by: [installed kernels]
 clock:
-  description: What the kernel says of its clock; RV(clock.error_seconds) is the greatest possible error.
+  description: What the kernel says of its clock; C(error_seconds) is the greatest possible error.
   returned: when asked for and visible
   type: dict
   sample: {synchronized: true, error_seconds: 0.034, estimated_error_seconds: 0.0004, flagged_unsynced: false}

@@ -439,6 +439,7 @@ def main() -> None:
     try:
         vacuumed = vacuum(module.params, utc_now(), check_mode=module.check_mode)
     except UpkeepError as error:
+        error.evidence["subject"] = module.params["name"] or ""
         module.fail_json(**error.as_failure())
     result = vacuumed.as_result()
     if module._diff:

@@ -75,8 +75,8 @@ EXAMPLES = r"""
 RETURN = r"""
 summary:
   description: >-
-    The verdict in short. RV(summary.worst) is the worst severity found, RV(summary.counts) the number of examined
-    objects under the worst severity that each got, RV(summary.seconds) the wall time.
+    The verdict in short. C(worst) is the worst severity found, C(counts) the number of examined
+    objects under the worst severity that each got, C(seconds) the wall time.
   returned: success
   type: dict
   sample: {worst: warning, counts: {ok: 11, info: 0, warning: 1, unknown: 0, critical: 0}, seconds: 0.412}

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import (
     SEVERITY_WORDS,
@@ -33,7 +34,8 @@ def finished_task(
         if trouble:
             findings.append(_failed(task["id"], _label(part), trouble, part, now))
             counts["unknown"] += 1
-        elif _is_ours(part):
+        if _is_ours(part):
+            # Also of a part that failed: what it did before stands.
             findings.extend(part.get("findings", []))
             for word, count in part["summary"]["counts"].items():
                 counts[word] += count
@@ -73,7 +75,7 @@ def _parts(registered: Any) -> list[Mapping[str, Any]]:
 
 
 def _is_ours(part: Mapping[str, Any]) -> bool:
-    """True when *part* has the form of our modules: a module of the user's own may return anything under these names."""
+    """True when *part* has the form of our modules: others may return anything under these names."""
     summary = part.get("summary")
     counts = summary.get("counts") if isinstance(summary, dict) else None
     return isinstance(counts, dict) and set(counts) == set(SEVERITY_WORDS)
@@ -88,8 +90,10 @@ def _trouble(part: Mapping[str, Any]) -> str:
 
 
 def _label(part: Mapping[str, Any]) -> str:
-    label = part.get("_ansible_item_label", "")
-    return label if isinstance(label, str) else ""
+    """Return what the part was about, as our modules say it: Ansible drops the label of a loop's item."""
+    evidence = part.get("evidence")
+    subject = evidence.get("subject", "") if isinstance(evidence, dict) else ""
+    return subject if isinstance(subject, str) else ""
 
 
 def _seconds(part: Mapping[str, Any]) -> float:

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import yaml
 
@@ -115,13 +116,15 @@ def _entry(task_id: str, raw: Mapping[str, Any]) -> Entry:
         if not isinstance(value, wanted) or isinstance(value, bool):
             word = {list: "list", dict: "mapping", int: "whole number", str: "text"}[wanted]
             raise _refuse(task_id, f"has a {type_word(value)} as {key!r} where a {word} belongs", f"Correct {key}.")
-        if wanted is list and not all(isinstance(item, str) for item in value):
+        if isinstance(value, list) and not all(isinstance(item, str) for item in value):
             raise _refuse(task_id, f"has something other than text in {key!r}", f"Correct {key}.")
     if raw.get("cadence") not in CADENCES:
         cadence = str(raw.get("cadence", ""))
         raise _refuse(task_id, f"has the unknown cadence {cadence!r}", suggest(cadence, CADENCES))
     if bool(raw.get("check")) == bool(raw.get("role")):
-        raise _refuse(task_id, "needs either a check or a role", "Write `check: NAME`, or `role: NAME` and `entry: NAME`.")
+        raise _refuse(
+            task_id, "needs either a check or a role", "Write `check: NAME`, or `role: NAME` and `entry: NAME`."
+        )
     if raw.get("check") and raw["check"] not in CHECKS:
         raise _refuse(task_id, f"names the unknown check {raw['check']!r}", suggest(raw["check"], CHECKS))
     if str(raw.get("entry", "")).endswith((".yml", ".yaml")):

@@ -9,8 +9,9 @@ import importlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Iterator, Mapping
+from typing import Any
 
 from ansible import constants
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
@@ -63,7 +64,11 @@ class RunRequest(EngineAction):
     """Read the request once, before any host is touched, and open the run."""
 
     _requires_connection = False
-    OPTIONS = {**REQUEST_OPTIONS, "hosts": {"type": "list", "elements": "str", "required": True}, "now": {"type": "str"}}
+    OPTIONS = {
+        **REQUEST_OPTIONS,
+        "hosts": {"type": "list", "elements": "str", "required": True},
+        "now": {"type": "str"},
+    }
 
     def act(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         if not set(args["hosts"]) & set(variables.get("ansible_play_hosts_all", ())):
@@ -258,10 +263,15 @@ class RunRecord(EngineAction):
         except AnsibleConnectionFailure as error:
             result = {"unreachable": True, "msg": str(error)}
         if "summary" in result:
-            return dict(result)
+            # Remembering is no change of its own: the tasks have told Ansible what they changed.
+            return {**result, "changed": False}
         # What was done must reach the report even when the host can no longer remember it.
         merged = merge(tasks, [], sum(task["seconds"] for task in tasks), {})
-        return {**merged, "not_remembered": " ".join(str(result.get("msg", "")).split()) or "the host did not answer"}
+        return {
+            **merged,
+            "changed": False,
+            "not_remembered": " ".join(str(result.get("msg", "")).split()) or "the host did not answer",
+        }
 
 
 def gather_rows(variables: Mapping[str, Any], now: str) -> Iterator[tuple[str, Any, Any]]:
@@ -336,8 +346,7 @@ def write_report(report: Mapping[str, Any], directory: str) -> tuple[list[str], 
 def _replace(path: Path, text: str) -> None:
     descriptor, name = tempfile.mkstemp(prefix=".report-", dir=path.parent)
     try:
-        # A host may name what is no UTF-8: that must not cost the report.
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
             os.fchmod(descriptor, 0o640)
         os.replace(name, path)
@@ -359,7 +368,9 @@ class RunPlan(EngineAction):
             Display().display(line)
         blind = [row["host"] for row in rows if row["problems"]]
         if blind:
-            raise InvalidInput(f"The plan is not whole: see {', '.join(blind)} above.", "Mend what stands behind the !.")
+            raise InvalidInput(
+                f"The plan is not whole: see {', '.join(blind)} above.", "Mend what stands behind the !."
+            )
         return {"changed": False, "hosts": rows}
 
 
@@ -369,7 +380,8 @@ def _plan_row(host: str, checkup: Any, now: str) -> dict[str, Any]:
     problems = [
         f"{finding['message']} {finding['remedy']}"
         for finding in row["findings"]
-        if finding["code"].startswith(("run.", "state.")) and finding["severity"] == "unknown"
+        if finding["code"].startswith(("run.", "state."))
+        and finding["severity"] == "unknown"
         and finding["code"] != "run.nothing_examined"
     ]
     return {"host": host, "tasks": planned, "left_out": row["left_out"], "problems": problems}

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from typing import Any, Collection
+from collections.abc import Collection
+from typing import Any
 
 import yaml
 
@@ -59,7 +60,9 @@ def _read_yaml(name: str, text: str) -> Any:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
         problem = " ".join(str(error).split())
-        raise InvalidInput(f"{name} cannot be read as YAML or JSON: {problem}.", f"Correct the text of {name}.") from None
+        raise InvalidInput(
+            f"{name} cannot be read as YAML or JSON: {problem}.", f"Correct the text of {name}."
+        ) from None
 
 
 def type_word(value: Any) -> str:

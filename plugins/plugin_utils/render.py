@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Severity
 from ansible_collections.cadence.upkeep.plugins.plugin_utils.report import EXAMINED
@@ -44,8 +45,9 @@ def name_hosts(hosts: Sequence[str], total: int) -> str:
 def console_lines(report: Mapping[str, Any], written: Sequence[str]) -> list[str]:
     """Return the summary for a terminal: at most 10 lines when green, else the worst first, each with its remedy."""
     verdict, run = report["verdict"], report["run"]
+    mode = " (check mode)" if run.get("check_mode") else ""
     lines = [
-        f"UPKEEP {run['cadence']}{' (check mode)' if run.get('check_mode') else ''}  {run['started_at']}  run {run['id']}",
+        f"UPKEEP {run['cadence']}{mode}  {run['started_at']}  run {run['id']}",
         f"{verdict['word'].upper()}: {verdict_sentence(report)}",
     ]
     groups = group_findings(report, Severity.WARNING)
@@ -77,7 +79,11 @@ def verdict_sentence(report: Mapping[str, Any]) -> str:
     """Return the verdict in one sentence: findings by severity, hosts, objects, and who was not seen."""
     verdict = report["verdict"]
     hosts, objects = verdict["hosts"], sum(verdict["objects"].values())
-    bad = [f"{verdict['findings'][word]} {word}" for word in ("critical", "unknown", "warning") if verdict["findings"][word]]
+    bad = [
+        f"{verdict['findings'][word]} {word}"
+        for word in ("critical", "unknown", "warning")
+        if verdict["findings"][word]
+    ]
     seen = f"{hosts[EXAMINED]} of {_count(hosts['total'], 'host')} examined, {_count(objects, 'object')}"
     unseen = [f"{hosts[status]} {status}" for status in ("unreachable", "failed", "not run") if hosts[status]]
     carried = sum(task["status"] == "carried" for row in report["hosts"] for task in row["tasks"])
@@ -98,7 +104,11 @@ def change_sentence(report: Mapping[str, Any]) -> str:
     if not any(steps.values()):
         return "Changed: nothing."
     verb = "Would change" if report["run"].get("check_mode") else "Changed"
-    return f"{verb}: " + ", ".join(f"{task} {_count(count, 'step')}" for task, count in sorted(steps.items()) if count) + "."
+    return (
+        f"{verb}: "
+        + ", ".join(f"{task} {_count(count, 'step')}" for task, count in sorted(steps.items()) if count)
+        + "."
+    )
 
 
 def _count(number: int, noun: str) -> str:
@@ -108,18 +118,25 @@ def _count(number: int, noun: str) -> str:
 def markdown(report: Mapping[str, Any]) -> str:
     """Return the report as a Markdown page: verdict, what to do, hosts, what was done, what was left out."""
     run = report["run"]
+    mode = ", check mode" if run.get("check_mode") else ""
     parts = [
         f"# Upkeep, {run['cadence']}: {report['verdict']['word']}",
         f"{verdict_sentence(report)[0].upper()}{verdict_sentence(report)[1:]}",
-        f"Run `{run['id']}`, {run['started_at']} to {run['finished_at']}{', check mode' if run.get('check_mode') else ''}.",
+        f"Run `{run['id']}`, {run['started_at']} to {run['finished_at']}{mode}.",
         "## Do next",
         _do_next(report),
         "## Hosts",
         _table(
             ("host", "state", "worst", "tasks", "objects", "changed"),
             (
-                (row["host"], row["status"], row["worst"], len(row["tasks"]), sum(row["counts"].values()),
-                 "yes" if row["changed"] else "no")
+                (
+                    row["host"],
+                    row["status"],
+                    row["worst"],
+                    len(row["tasks"]),
+                    sum(row["counts"].values()),
+                    "yes" if row["changed"] else "no",
+                )
                 for row in report["hosts"]
             ),
         ),
@@ -127,8 +144,15 @@ def markdown(report: Mapping[str, Any]) -> str:
         _table(
             ("host", "task", "status", "worst", "objects", "seconds", "done at"),
             (
-                (row["host"], task["id"], task["status"], task["worst"], sum(task["counts"].values()), task["seconds"],
-                 task.get("done_at", run["started_at"]))
+                (
+                    row["host"],
+                    task["id"],
+                    task["status"],
+                    task["worst"],
+                    sum(task["counts"].values()),
+                    task["seconds"],
+                    task.get("done_at", run["started_at"]),
+                )
                 for row in report["hosts"]
                 for task in row["tasks"]
             ),
@@ -156,7 +180,13 @@ def _do_next(report: Mapping[str, Any]) -> str:
     return _table(
         ("severity", "hosts", "code", "what", "remedy"),
         (
-            (group["severity"], name_hosts(group["hosts"], total), f"`{group['code']}`", group["message"], group["remedy"])
+            (
+                group["severity"],
+                name_hosts(group["hosts"], total),
+                f"`{group['code']}`",
+                group["message"],
+                group["remedy"],
+            )
             for group in group_findings(report, Severity.WARNING)
         ),
     )

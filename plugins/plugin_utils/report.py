@@ -9,7 +9,8 @@ made from this one.
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import count_by_severity
@@ -56,7 +57,9 @@ def host_row(host: str, checkup: Any, recorded: Any, now: str) -> dict[str, Any]
     elif isinstance(recorded, dict) and recorded.get("not_remembered"):
         findings.append(_finding(host, "run.not_remembered", _words({"msg": recorded["not_remembered"]}, ""), now))
     counts = count_by_severity(())
-    for counted in [part["summary"]["counts"] for part in parts] + [task["counts"] for task in checkup.get("acting", [])]:
+    for counted in [part["summary"]["counts"] for part in parts] + [
+        task["counts"] for task in checkup.get("acting", [])
+    ]:
         for word, count in counted.items():
             counts[word] += count
     if not any(counts.values()):
@@ -67,8 +70,10 @@ def host_row(host: str, checkup: Any, recorded: Any, now: str) -> dict[str, Any]
         "worst": _worst(findings, counts).word,
         "counts": counts,
         "changed": any(task.get("changed") and task["status"] != "carried" for task in tasks),
-        "tasks": [{key: value for key, value in task.items() if key not in ("findings", "actions", "metrics", "digest")}
-                  for task in tasks],
+        "tasks": [
+            {key: value for key, value in task.items() if key not in ("findings", "actions", "metrics", "digest")}
+            for task in tasks
+        ],
         "actions": [action for part in parts for action in part.get("actions", [])],
         "metrics": [metric for part in parts for metric in part.get("metrics", [])],
         "left_out": list(checkup.get("left_out", [])),
@@ -131,7 +136,12 @@ def build_report(run: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], fini
     """Return the canonical report of *run* ``{id, cadence, started_at, check_mode, ...}`` over its host *rows*."""
     findings = sorted(
         (finding for row in rows for finding in row["findings"]),
-        key=lambda finding: (-Severity.from_word(finding["severity"]), finding["code"], finding["subject"], finding["host"]),
+        key=lambda finding: (
+            -Severity.from_word(finding["severity"]),
+            finding["code"],
+            finding["subject"],
+            finding["host"],
+        ),
     )
     counts = count_by_severity(())
     for row in rows:
@@ -148,8 +158,10 @@ def build_report(run: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], fini
             "findings": count_by_severity(Severity.from_word(finding["severity"]) for finding in findings),
             "hosts": {
                 "total": len(rows),
-                **{status: sum(row["status"] == status for row in rows)
-                   for status in (EXAMINED, UNREACHABLE, HOST_FAILED, NOT_RUN)},
+                **{
+                    status: sum(row["status"] == status for row in rows)
+                    for status in (EXAMINED, UNREACHABLE, HOST_FAILED, NOT_RUN)
+                },
                 "changed": sum(bool(row["changed"]) for row in rows),
             },
         },

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Mapping
+from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import parse_rfc3339, rfc3339, utc_now
 from ansible_collections.cadence.upkeep.plugins.plugin_utils.catalogue import Catalogue, Entry, read_catalogue

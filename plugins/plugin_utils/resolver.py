@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Collection, Mapping, Sequence
+from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
@@ -77,8 +78,14 @@ class Resolved:
     problems: tuple[Finding, ...]
 
 
-def select(cadence: str, only: Sequence[str], skip: Sequence[str], tags: Sequence[str], skip_tags: Sequence[str],
-           catalogue: Catalogue) -> Selection:
+def select(
+    cadence: str,
+    only: Sequence[str],
+    skip: Sequence[str],
+    tags: Sequence[str],
+    skip_tags: Sequence[str],
+    catalogue: Catalogue,
+) -> Selection:
     """Return what was asked for; names in *only*, *skip* and the tags are ids or domains.
 
     Raises ``InvalidInput`` for an unknown cadence, id or wanted tag, and when nothing of the cadence would be left.
@@ -128,7 +135,9 @@ def resolve(catalogue: Catalogue, selection: Selection, variables: Mapping[str, 
             params = _params(entry, variables)
         except InvalidInput as error:
             problems.append(
-                Finding("run.variable_unusable", entry.id, Severity.UNKNOWN, error.message, {}, error.remedy, task=entry.id)
+                Finding(
+                    "run.variable_unusable", entry.id, Severity.UNKNOWN, error.message, {}, error.remedy, task=entry.id
+                )
             )
             continue
         tasks.append(Task(entry, period_of(entry.cadence, now), params, _digest(entry, params, variables)))
@@ -164,7 +173,7 @@ def _params(entry: Entry, variables: Mapping[str, Any]) -> dict[str, Any]:
             continue
         value = variables[name]
         if isinstance(value, Unusable):
-            raise InvalidInput(f"The variable {name} cannot be rendered: {value.reason}", f"Correct {name}.")
+            raise InvalidInput(f"The variable {name} cannot be rendered: {value.reason.rstrip('.')}.", f"Correct {name}.")
         if into:
             params[into] = value
         elif not entry.acts:

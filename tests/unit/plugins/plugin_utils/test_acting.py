@@ -12,8 +12,21 @@ from ansible_collections.cadence.upkeep.plugins.plugin_utils.acting import finis
 
 NOW = "2026-11-22T04:13:00Z"
 TASK = {"id": "postgres.vacuum", "period": "2026-W47", "digest": "f00d", "role": "cadence.upkeep.postgres"}
-STEP = {"id": "vacuum", "description": "VACUUM (ANALYZE) shop.public.orders", "status": "done", "reason": "", "seconds": 1.0}
-STALE = {"code": "pg.stale", "subject": "shop.public.orders", "severity": "warning", "message": "m", "evidence": {}, "remedy": "r"}
+STEP = {
+    "id": "vacuum",
+    "description": "VACUUM (ANALYZE) shop.public.orders",
+    "status": "done",
+    "reason": "",
+    "seconds": 1.0,
+}
+STALE = {
+    "code": "pg.stale",
+    "subject": "shop.public.orders",
+    "severity": "warning",
+    "message": "m",
+    "evidence": {},
+    "remedy": "r",
+}
 
 
 def result(**changes):
@@ -32,14 +45,23 @@ def finish(registered, failure=None, now=NOW):
 
 
 def looped(*parts, **changes):
-    return {"changed": any(part.get("changed") for part in parts), "msg": "All items completed", "results": list(parts), **changes}
+    return {
+        "changed": any(part.get("changed") for part in parts),
+        "msg": "All items completed",
+        "results": list(parts),
+        **changes,
+    }
 
 
 def test_the_result_of_a_module_is_what_the_task_did():
     metric = {"name": "pg_dead_tuples", "value": 5, "unit": "count", "labels": {}}
     counts = {**count_by_severity(()), "ok": 2, "warning": 1}
     ours = result(
-        changed=True, findings=[STALE], actions=[STEP], metrics=[metric], summary={"worst": "warning", "counts": counts, "seconds": 2}
+        changed=True,
+        findings=[STALE],
+        actions=[STEP],
+        metrics=[metric],
+        summary={"worst": "warning", "counts": counts, "seconds": 2},
     )
     assert finish(ours) == {
         "id": "postgres.vacuum",
@@ -64,7 +86,12 @@ def test_the_results_of_a_loop_add_up():
 
 
 def test_one_failed_item_of_a_loop_costs_only_itself():
-    bad = {"failed": True, "msg": "The port 5433 of db2 refuses.", "remedy": "Start it.", "_ansible_item_label": "second"}
+    bad = {
+        "failed": True,
+        "msg": "The port 5433 of db2 refuses.",
+        "remedy": "Start it.",
+        "evidence": {"subject": "second"},
+    }
     task = finish(looped(result(changed=True, actions=[STEP]), bad, failed=True), {"msg": "One or more items failed"})
     assert (task["status"], task["worst"], task["changed"]) == ("failed", "unknown", True)
     assert task["counts"] == {**count_by_severity(()), "ok": 3, "unknown": 1}
@@ -75,7 +102,7 @@ def test_one_failed_item_of_a_loop_costs_only_itself():
             "subject": "postgres.vacuum second",
             "severity": "unknown",
             "message": "postgres.vacuum second was not done: The port 5433 of db2 refuses.",
-            "evidence": {},
+            "evidence": {"subject": "second"},
             "remedy": "Start it.",
             "observed_at": NOW,
         }
@@ -84,7 +111,9 @@ def test_one_failed_item_of_a_loop_costs_only_itself():
 
 def test_a_critical_finding_is_worse_than_a_failure():
     critical = {**count_by_severity(()), "critical": 1}
-    task = finish(looped(result(summary={"worst": "critical", "counts": critical, "seconds": 0}), {"failed": True, "msg": "no"}))
+    task = finish(
+        looped(result(summary={"worst": "critical", "counts": critical, "seconds": 0}), {"failed": True, "msg": "no"})
+    )
     assert (task["status"], task["worst"]) == ("failed", "critical")
 
 
@@ -182,7 +211,7 @@ def test_a_long_failure_is_cut_and_stands_on_one_line():
 
 @pytest.mark.parametrize("label", [{"login_password": "hunter2"}, None, 5])
 def test_an_item_without_a_label_of_text_is_not_named(label):
-    (finding,) = finish({"failed": True, "msg": "no", "_ansible_item_label": label})["findings"]
+    (finding,) = finish({"failed": True, "msg": "no", "evidence": {"subject": label}})["findings"]
     assert finding["subject"] == "postgres.vacuum"
 
 

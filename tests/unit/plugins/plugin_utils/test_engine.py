@@ -34,7 +34,10 @@ from ansible_collections.cadence.upkeep.plugins.plugin_utils.request import read
 
 RUN = {"id": "20261122T041300Z-weekly-3fa2", "cadence": "weekly", "started_at": "2026-11-22T04:13:00Z"}
 NOW = "2026-11-22T04:14:00Z"
-ANYTHING = {"names": {"type": "list", "elements": "str", "default": ["a"]}, "severity": {"type": "str", "default": "ok"}}
+ANYTHING = {
+    "names": {"type": "list", "elements": "str", "default": ["a"]},
+    "severity": {"type": "str", "default": "ok"},
+}
 
 
 def look(params, now):
@@ -57,7 +60,13 @@ OVERRIDES = {
     "backups.all": False,
     "postgres.vacuum": {"role": "mine", "entry": "main"},
     "toy.always": {"cadence": "daily", "check": "host_health_info", "order": 1},
-    "toy.given": {"cadence": "weekly", "check": "cert_expiry", "from": "toy_options", "policy": "toy_policy", "order": 2},
+    "toy.given": {
+        "cadence": "weekly",
+        "check": "cert_expiry",
+        "from": "toy_options",
+        "policy": "toy_policy",
+        "order": 2,
+    },
 }
 IDS = {"postgres.vacuum", "toy.always", "toy.given"}
 
@@ -107,7 +116,9 @@ class World:
         (folder / "roles" / "mine" / "tasks").mkdir(parents=True)
         (folder / "roles" / "mine" / "tasks" / "main.yml").write_text("[]\n")
         path = folder / "inventory.json"
-        path.write_text(json.dumps({"all": {"hosts": {name: {**self.common(), **facts} for name, facts in hosts.items()}}}))
+        path.write_text(
+            json.dumps({"all": {"hosts": {name: {**self.common(), **facts} for name, facts in hosts.items()}}})
+        )
         self.loader = DataLoader()
         self.loader.set_basedir(str(folder))
         self.inventory = InventoryManager(loader=self.loader, sources=[str(path)])
@@ -184,9 +195,15 @@ def test_a_request_opens_a_run(world):
         ({"overrides": "{a: "}, "upkeep_overrides cannot be read"),
         ({"hosts": ["elsewhere"]}, "No host is left"),
         ({"hosts": []}, "No host is left"),
-        ({"overrides": {"postgres.vacuum": {"role": "yours"}}}, "The role 'yours' of the task postgres.vacuum was not found"),
+        (
+            {"overrides": {"postgres.vacuum": {"role": "yours"}}},
+            "The role 'yours' of the task postgres.vacuum was not found",
+        ),
         ({"overrides": {"postgres.vacuum": {"role": "mine", "entry": "tidy"}}}, "has no entry point 'tidy'"),
-        ({"overrides": {"postgres.vacuum": {"role": "acme.shop.cart"}}}, "the collection acme.shop, which is not installed"),
+        (
+            {"overrides": {"postgres.vacuum": {"role": "acme.shop.cart"}}},
+            "the collection acme.shop, which is not installed",
+        ),
         ({"overrides": {"postgres.vacuum": {"role": "cadence.upkeep.nothing"}}}, "was not found in "),
         ({"now": "tomorrow", "overrides": OVERRIDES}, "'tomorrow' is not an instant"),
     ],
@@ -199,9 +216,11 @@ def test_a_request_that_cannot_be_understood_fails_with_one_message_and_the_next
     assert "exception" not in result
 
 
-@pytest.mark.parametrize("args", [{"hosts": ["db1"]}, {"cadence": "weekly"}, {"cadence": "weekly", "hosts": ["db1"], "cadense": 1}])
+@pytest.mark.parametrize(
+    "args", [{"hosts": ["db1"]}, {"cadence": "weekly"}, {"cadence": "weekly", "hosts": ["db1"], "cadense": 1}]
+)
 def test_an_option_that_is_missing_or_misspelt_is_named(world, args):
-    with pytest.raises(AnsibleError, match="cadence|hosts|cadense"):
+    with pytest.raises(AnsibleError, match=r"cadence|hosts|cadense"):
         world.do(run_request, **args)
 
 
@@ -277,7 +296,11 @@ def test_a_variable_that_cannot_be_rendered_costs_its_task_and_no_other(tmp_path
 
 
 def test_every_task_of_the_catalogue_is_accounted_for(tmp_path):
-    for name, facts in {"all": {"toy_options": {}, "postgres_clusters": []}, "none": {}, "broken": {"toy_options": "{{ no }}"}}.items():
+    for name, facts in {
+        "all": {"toy_options": {}, "postgres_clusters": []},
+        "none": {},
+        "broken": {"toy_options": "{{ no }}"},
+    }.items():
         (tmp_path / name).mkdir()
         result = World(tmp_path / name, {"db1": facts}).look()
         told = [entry["id"] for entry in result["checks"]] + [entry["id"] for entry in result["due"]]
@@ -355,7 +378,11 @@ def test_a_failed_role_is_recorded_as_not_done(world):
 
 @pytest.mark.parametrize(
     ("there", "words"),
-    [(Nowhere, "Connection reset by peer"), (NoPython, "MODULE FAILURE python3: not found"), (Silent, "the host did not answer")],
+    [
+        (Nowhere, "Connection reset by peer"),
+        (NoPython, "MODULE FAILURE python3: not found"),
+        (Silent, "the host did not answer"),
+    ],
 )
 def test_what_was_done_reaches_the_report_when_the_host_cannot_remember_it(world, there, words):
     result = recorded(world, there)
@@ -404,6 +431,13 @@ def test_the_gate_is_what_fail_on_says(tmp_path, severity, fail_on, passes):
     assert world.report(fail_on=fail_on)["passes"] is passes
 
 
+def test_the_gate_does_not_open_when_the_worst_finding_was_cut_from_the_result(world):
+    result = world.look()
+    result["summary"]["counts"]["critical"] = 1
+    world.register("db1", "run_checkup", {**result, "truncated": {"findings": 1}})
+    assert world.report(fail_on="critical")["passes"] is False
+
+
 def test_the_gate_does_not_open_for_a_host_on_which_nothing_was_examined(world):
     world.look(only="toy.given", overrides={**OVERRIDES, "toy.given": {**OVERRIDES["toy.given"], "from": "unset"}})
     assert world.report(fail_on="unknown")["passes"] is False
@@ -411,7 +445,12 @@ def test_the_gate_does_not_open_for_a_host_on_which_nothing_was_examined(world):
 
 def test_a_run_in_check_mode_is_reported_as_one(world):
     world.look()
-    world.do(run_report, run=RUN, dir=str(world.folder / "reports"), variables={"ansible_check_mode": True, "ansible_limit": "db1"})
+    world.do(
+        run_report,
+        run=RUN,
+        dir=str(world.folder / "reports"),
+        variables={"ansible_check_mode": True, "ansible_limit": "db1"},
+    )
     run = json.loads((world.folder / "reports" / "latest.json").read_text())["run"]
     assert (run["check_mode"], run["limit"]) == (True, "db1")
 

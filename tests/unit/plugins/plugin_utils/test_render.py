@@ -57,10 +57,24 @@ def report_of(hosts, run=RUN, recorded=None):
 
 
 def action(status="done", task_id="postgres.vacuum", **changes):
-    return {"id": "v", "description": "VACUUM shop.orders", "status": status, "reason": "", "seconds": 1.0, "task": task_id, **changes}
+    return {
+        "id": "v",
+        "description": "VACUUM shop.orders",
+        "status": status,
+        "reason": "",
+        "seconds": 1.0,
+        "task": task_id,
+        **changes,
+    }
 
 
-DISK = found("critical", "host.disk_full", "/var", "/var is 97.0 % full (critical at 90 %).", "Find what grows with `du -xh /var`.")
+DISK = found(
+    "critical",
+    "host.disk_full",
+    "/var",
+    "/var is 97.0 % full (critical at 90 %).",
+    "Find what grows with `du -xh /var`.",
+)
 LATE = found("warning", "cert.expires_soon", "shop", "shop has 20 days left (warning below 30d).", "Renew shop.")
 BLIND = found("unknown", "task.failed", "backups.all", "backups.all could not look: no gzip.", "Install gzip.")
 RED = {
@@ -87,7 +101,8 @@ def test_a_green_run_over_one_host():
 def test_a_green_run_has_at_most_ten_lines_however_many_hosts(hosts):
     informed = found("info", "host.reboot_pending", "host", "A reboot is pending.")
     fleet = {
-        f"web{number}": looked(*(task(f"host.t{each}") for each in range(6)), findings=[informed]) for number in range(hosts)
+        f"web{number}": looked(*(task(f"host.t{each}") for each in range(6)), findings=[informed])
+        for number in range(hosts)
     }
     lines = console_lines(report_of(fleet), ["latest.md", "latest.json"])
     assert len(lines) <= 10
@@ -115,7 +130,9 @@ def test_a_red_run_says_the_worst_first_each_with_its_remedy():
 
 
 def test_a_finding_without_a_remedy_has_no_line_for_one():
-    report = report_of({"db1": looked(task("a.b", "warning"), findings=[found("warning", "a.b", "x", "It is so.", "")])})
+    report = report_of(
+        {"db1": looked(task("a.b", "warning"), findings=[found("warning", "a.b", "x", "It is so.", "")])}
+    )
     assert not [line for line in console_lines(report, []) if "->" in line]
 
 
@@ -171,6 +188,12 @@ def test_a_finding_of_an_earlier_run_says_when_it_was_seen():
     report = report_of({"db1": looked(task("a.b", "warning", "carried"), findings=[old])})
     assert any(line.endswith("(seen at 2026-11-22T01:00:00Z)") for line in console_lines(report, []))
     assert ", 1 of them done earlier in the period." in verdict_sentence(report)
+
+
+def test_a_finding_of_this_very_run_does_not_say_when_it_was_seen():
+    now = {**LATE, "observed_at": STARTED}
+    report = report_of({"db1": looked(task("a.b", "warning"), findings=[now])})
+    assert not [line for line in console_lines(report, []) if "seen at" in line]
 
 
 def test_check_mode_says_would():
@@ -283,10 +306,7 @@ def test_any_text_stays_in_its_cell(text):
 # --- markdown ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_red_run_as_a_page():
-    report = report_of(RED)
-    page = markdown(report)
-    assert page == """\
+RED_PAGE = """\
 # Upkeep, weekly: Action now
 
 1 critical, 2 unknown, 1 warning; 2 of 3 hosts examined, 4 objects in 3 tasks, 1 unreachable.
@@ -298,7 +318,8 @@ Run `20261122T041300Z-weekly-3fa2`, 2026-11-22T04:13:00Z to 2026-11-22T04:14:00Z
 | severity | hosts | code | what | remedy |
 | --- | --- | --- | --- | --- |
 | critical | db1 | `host.disk_full` | /var is 97.0 % full (critical at 90 %). | Find what grows with `du -xh /var`. |
-| unknown | db3 | `run.unreachable` | Nothing is known about db3: Connection timed out. | Log in the way Ansible does: `ansible db3 -m ansible.builtin.ping`. |
+| unknown | db3 | `run.unreachable` | Nothing is known about db3: Connection timed out. | \
+Log in the way Ansible does: `ansible db3 -m ansible.builtin.ping`. |
 | unknown | db2 | `task.failed` | backups.all could not look: no gzip. | Install gzip. |
 | warning | db1 | `cert.expires_soon` | shop has 20 days left (warning below 30d). | Renew shop. |
 
@@ -328,6 +349,10 @@ Nothing.
 """
 
 
+def test_a_red_run_as_a_page():
+    assert markdown(report_of(RED)) == RED_PAGE
+
+
 def test_a_page_shows_what_was_done_left_out_and_carried():
     host = looked(
         task("host.memory", status="carried", done_at="2026-11-22T01:00:00Z"),
@@ -347,7 +372,9 @@ def test_a_page_shows_what_was_done_left_out_and_carried():
 
 def test_a_page_of_no_host_has_every_heading():
     page = markdown(report_of({}))
-    assert page.startswith("# Upkeep, weekly: Incomplete\n\nNothing to do; 0 of 0 hosts examined, 0 objects in 0 tasks.")
+    assert page.startswith(
+        "# Upkeep, weekly: Incomplete\n\nNothing to do; 0 of 0 hosts examined, 0 objects in 0 tasks."
+    )
     assert page.count("Nothing.\n") == 5
 
 

@@ -15,7 +15,12 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome impor
 from ansible_collections.cadence.upkeep.plugins.plugin_utils.report import build_report, host_row, summary_of
 
 NOW = "2026-11-22T04:14:00Z"
-RUN = {"id": "20261122T041300Z-weekly-3fa2", "cadence": "weekly", "started_at": "2026-11-22T04:13:00Z", "check_mode": False}
+RUN = {
+    "id": "20261122T041300Z-weekly-3fa2",
+    "cadence": "weekly",
+    "started_at": "2026-11-22T04:13:00Z",
+    "check_mode": False,
+}
 
 
 def finding(severity, code="host.disk_full", subject="/var", **changes):
@@ -64,9 +69,19 @@ def codes(of):
     [
         (None, "not run", "run.host_not_run", "the run never came to it"),
         ("Undefined", "not run", "run.host_not_run", "the run never came to it"),
-        ({"unreachable": True, "msg": "Connection timed out"}, "unreachable", "run.unreachable", "Connection timed out"),
+        (
+            {"unreachable": True, "msg": "Connection timed out"},
+            "unreachable",
+            "run.unreachable",
+            "Connection timed out",
+        ),
         ({"unreachable": True}, "unreachable", "run.unreachable", "it did not answer"),
-        ({"failed": True, "msg": "MODULE FAILURE", "module_stderr": "no python3\n"}, "failed", "run.host_failed", "no python3"),
+        (
+            {"failed": True, "msg": "MODULE FAILURE", "module_stderr": "no python3\n"},
+            "failed",
+            "run.host_failed",
+            "no python3",
+        ),
         ({"failed": True}, "failed", "run.host_failed", "the checks did not start"),
         (
             {"failed": True, **InvalidInput("upkeep_only is 5.", "Write it as a list.").as_failure()},
@@ -108,7 +123,11 @@ def test_a_row_holds_what_its_two_tasks_returned():
         metrics=[{"name": "m", "value": 1}], left_out=[{"id": "certificates.expiry", "reason": "not set"}],
     )  # fmt: skip
     looked["summary"]["counts"]["warning"] = 1
-    acted = returned(entry("postgres.vacuum", changed=True), actions=[{"id": "v", "status": "done"}], metrics=[{"name": "n", "value": 2}])
+    acted = returned(
+        entry("postgres.vacuum", changed=True),
+        actions=[{"id": "v", "status": "done"}],
+        metrics=[{"name": "n", "value": 2}],
+    )
     whole = row(looked, acted)
     assert (whole["status"], whole["worst"], whole["changed"]) == ("examined", "warning", True)
     assert [task["id"] for task in whole["tasks"]] == ["host.disk", "host.memory", "postgres.vacuum"]
@@ -165,7 +184,9 @@ def test_without_acting_work_there_is_nothing_to_remember(recorded):
 
 
 def test_what_was_cut_from_a_result_is_said():
-    cut = row(checkup(entry("host.memory"), truncated={"findings": 250}), returned(entry("a.b"), truncated={"actions": 2}))
+    cut = row(
+        checkup(entry("host.memory"), truncated={"findings": 250}), returned(entry("a.b"), truncated={"actions": 2})
+    )
     assert cut["truncated"] == [{"findings": 250}, {"actions": 2}]
 
 
@@ -180,7 +201,13 @@ def test_a_row_is_as_bad_as_its_worst_finding(severity):
 
 @pytest.mark.parametrize(
     ("worst", "word"),
-    [("ok", "Healthy"), ("info", "Healthy"), ("warning", "Attention"), ("unknown", "Incomplete"), ("critical", "Action now")],
+    [
+        ("ok", "Healthy"),
+        ("info", "Healthy"),
+        ("warning", "Attention"),
+        ("unknown", "Incomplete"),
+        ("critical", "Action now"),
+    ],
 )
 def test_the_verdict_is_that_of_the_worst_host(worst, word):
     looked = [checkup(entry("host.memory")), checkup(entry("host.memory", worst), findings=[finding(worst)])]
@@ -211,7 +238,10 @@ def test_hosts_objects_and_findings_are_counted():
 def test_findings_of_all_hosts_stand_worst_first_then_by_code_subject_and_host():
     rows = [
         row(checkup(findings=[finding("warning", "b.b", "x"), finding("critical", "z.z", "y")]), host="h2"),
-        row(checkup(findings=[finding("warning", "b.b", "x"), finding("warning", "a.a", "y"), finding("unknown")]), host="h1"),
+        row(
+            checkup(findings=[finding("warning", "b.b", "x"), finding("warning", "a.a", "y"), finding("unknown")]),
+            host="h1",
+        ),
     ]
     report = build_report(RUN, rows, NOW)
     assert [(found["severity"], found["code"], found["host"]) for found in report["findings"]] == [
@@ -232,7 +262,11 @@ def test_the_report_is_plain_json_and_says_which_run_it_is_of():
 
 
 def test_no_secret_reaches_the_report():
-    looked = checkup(findings=[finding("warning", message="postgresql://app:hunter2@db1/shop", evidence={"login_password": "hunter2"})])
+    looked = checkup(
+        findings=[
+            finding("warning", message="postgresql://app:hunter2@db1/shop", evidence={"login_password": "hunter2"})
+        ]
+    )
     assert "hunter2" not in json.dumps(build_report(RUN, [row(looked)], NOW))
 
 
@@ -267,4 +301,6 @@ def test_every_host_has_its_row_and_the_verdict_is_never_better_than_any_of_them
     assert all(Severity.from_word(found["severity"]) <= worst for found in report["findings"])
     if worst < Severity.UNKNOWN:
         assert all(host["status"] == "examined" for host in report["hosts"])
-    assert sum(report["verdict"]["hosts"][status] for status in ("examined", "unreachable", "failed", "not run")) == len(rows)
+    assert sum(
+        report["verdict"]["hosts"][status] for status in ("examined", "unreachable", "failed", "not run")
+    ) == len(rows)

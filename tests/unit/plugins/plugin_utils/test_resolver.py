@@ -28,13 +28,27 @@ def catalogue_of(*entries):
     return {entry.id: entry for entry in entries}
 
 
-DISKS = Entry("host.disks", "daily", check="host_health_info", params={"subset": ["filesystems"]}, policy="host_policy", order=10)
+DISKS = Entry(
+    "host.disks", "daily", check="host_health_info", params={"subset": ["filesystems"]}, policy="host_policy", order=10
+)
 CLOCK = Entry("host.clock", "daily", check="host_health_info", params={"subset": ["clock"]}, order=11)
 EXPIRY = Entry("certificates.expiry", "daily", check="cert_expiry", source="certificates_inventory", order=40)
 LATEST = Entry("backups.latest", "daily", check="backup_verify", source="backups_series", into="series", order=50)
-ALL = Entry("backups.all", "weekly", check="backup_verify", source="backups_series", into="series", covers=("backups.latest",), order=51)
-VACUUM = Entry("postgres.vacuum", "weekly", role="cadence.upkeep.postgres", entry="vacuum", source="postgres_clusters", order=60)
-REINDEX = Entry("postgres.reindex", "monthly", role="cadence.upkeep.postgres", entry="reindex", source="postgres_clusters", order=61)
+ALL = Entry(
+    "backups.all",
+    "weekly",
+    check="backup_verify",
+    source="backups_series",
+    into="series",
+    covers=("backups.latest",),
+    order=51,
+)
+VACUUM = Entry(
+    "postgres.vacuum", "weekly", role="cadence.upkeep.postgres", entry="vacuum", source="postgres_clusters", order=60
+)
+REINDEX = Entry(
+    "postgres.reindex", "monthly", role="cadence.upkeep.postgres", entry="reindex", source="postgres_clusters", order=61
+)
 DRILL = Entry("backups.drill", "yearly", role="acme.backups.drill", order=90)
 TASKS = catalogue_of(DISKS, CLOCK, EXPIRY, LATEST, ALL, VACUUM, REINDEX, DRILL)
 
@@ -132,7 +146,9 @@ def test_a_tag_to_skip_that_no_task_has_skips_nothing():
     assert chosen("yearly", skip_tags=["molecule-notest"]) == set(TASKS)
 
 
-@pytest.mark.parametrize(("cadence", "remedy"), [("weekyl", "Did you mean weekly?"), ("", "daily"), ("hourly", "daily")])
+@pytest.mark.parametrize(
+    ("cadence", "remedy"), [("weekyl", "Did you mean weekly?"), ("", "daily"), ("hourly", "daily")]
+)
 def test_an_unknown_cadence_is_refused_with_those_that_exist(cadence, remedy):
     with pytest.raises(InvalidInput, match="no cadence called") as caught:
         chosen(cadence)
@@ -172,8 +188,8 @@ def test_tasks_run_in_the_order_of_the_catalogue_and_then_by_id():
     twin = replace(CLOCK, id="host.a", order=10)
     order = [task.id for task in resolved(EVERYTHING, catalogue={**TASKS, "host.a": twin}).tasks]
     assert order == [
-        "host.a", "host.disks", "host.clock", "certificates.expiry", "backups.all", "postgres.vacuum", "postgres.reindex",
-        "backups.drill",
+        "host.a", "host.disks", "host.clock", "certificates.expiry", "backups.all", "postgres.vacuum",
+        "postgres.reindex", "backups.drill",
     ]  # fmt: skip
 
 
@@ -224,10 +240,15 @@ def test_an_acting_task_is_not_started_with_a_variable_that_cannot_be_rendered()
     assert not POSTGRES & {task.id for task in resolution.tasks}
 
 
-@pytest.mark.parametrize(("value", "kind"), [(["/a.pem"], "list"), ("/a.pem", "text"), (5, "number"), (True, "boolean")])
+@pytest.mark.parametrize(
+    ("value", "kind"), [(["/a.pem"], "list"), ("/a.pem", "text"), (5, "number"), (True, "boolean")]
+)
 def test_a_variable_of_the_wrong_type_is_a_problem_that_says_which_is_right(value, kind):
     (problem,) = resolved({"certificates_inventory": value}).problems
-    assert problem.message == f"The variable certificates_inventory is a {kind}, it must be a mapping of options of cert_expiry."
+    assert (
+        problem.message
+        == f"The variable certificates_inventory is a {kind}, it must be a mapping of options of cert_expiry."
+    )
     assert "ansible-doc cadence.upkeep.cert_expiry" in problem.remedy
 
 
