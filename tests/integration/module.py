@@ -40,6 +40,7 @@ def run_module(
     interpreter: str = sys.executable,
     within: Sequence[str] = (),
     check_mode: bool = False,
+    environment: Mapping[str, str] | None = None,
     seconds: float = 120,
     **variables: Any,
 ) -> Answer:
@@ -53,8 +54,9 @@ def run_module(
         *("target", "-i", str(inventory), "-m", f"cadence.upkeep.{name}", "-a", json.dumps(dict(params))),
         *(["--check"] if check_mode else []),
     ]
-    environment = {
+    variables_of_the_process = {
         **{key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")},
+        **(environment or {}),
         "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "playbooks" / "collections"),
         "ANSIBLE_HOME": str(folder / "ansible"),
         "ANSIBLE_LOCAL_TEMP": str(folder / "ansible" / "tmp"),
@@ -62,7 +64,7 @@ def run_module(
         "ANSIBLE_NOCOLOR": "1",
     }
     ended = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds, check=False
+        command, cwd=folder, env=variables_of_the_process, capture_output=True, text=True, timeout=seconds, check=False
     )
     head, _, body = ended.stdout.partition(" => ")
     assert body, f"ansible said nothing of a module: {ended.stdout}{ended.stderr}"

@@ -230,8 +230,7 @@ def control_groups(system: System, controller: str) -> list[str]:
     be the machine's while only the container's part is mounted: then the mounted part is it.
     """
     for line in system.read_or("/proc/self/cgroup").splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
+        controllers, _colon, path = line.partition(":")[2].partition(":")
         if controllers == "":
             base = "/sys/fs/cgroup"
         elif controller in controllers.split(","):

@@ -48,7 +48,7 @@ def parse_meminfo(text: str) -> dict[str, int]:
     """Return the values of ``/proc/meminfo`` that are given in kB, in bytes."""
     values = {}
     for line in text.splitlines():
-        name, _, rest = line.partition(":")
+        name, _colon, rest = line.partition(":")
         words = rest.split()
         if len(words) == 2 and words[1] == "kB" and words[0].isdigit():
             values[name] = int(words[0]) * 1024

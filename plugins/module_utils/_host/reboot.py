@@ -73,7 +73,7 @@ def installed_kernels(system: System) -> list[str]:
     found = set()
     if not under_automount("/boot", mounts):
         for name in system.entries("/boot"):
-            kind, _, release = name.partition("-")
+            kind, _dash, release = name.partition("-")
             if kind in ("vmlinuz", "vmlinux", "kernel"):
                 found.add(release)
     for release in system.entries("/lib/modules"):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 import ctypes
 import errno
 import itertools
@@ -133,8 +134,7 @@ def _touch(path: str) -> None:
     """Read some entries: a file system that was shut down after an error still answers ``statvfs`` from memory."""
     try:
         with os.scandir(path) as entries:
-            for _ in itertools.islice(entries, 200):
-                pass
+            collections.deque(itertools.islice(entries, 200), maxlen=0)
     except PermissionError:
         pass  # to know how full it is, one need not see what is in it
 

@@ -215,6 +215,15 @@ def test_an_item_without_a_label_of_text_is_not_named(label):
     assert finding["subject"] == "postgres.vacuum"
 
 
+def test_what_a_module_did_before_it_failed_stands():
+    failed = result(changed=True, failed=True, msg="The budget is spent.", findings=[STALE], actions=[STEP])
+    task = finish(failed, {"msg": "The budget is spent."})
+    assert (task["status"], task["worst"], task["changed"]) == ("failed", "unknown", True)
+    assert task["counts"] == {**count_by_severity(()), "ok": 3, "unknown": 1}
+    assert sorted(finding["code"] for finding in task["findings"]) == ["pg.stale", "task.failed"]
+    assert task["actions"] == [STEP]
+
+
 def test_evidence_that_is_none_is_left_away():
     (finding,) = finish({"failed": True, "msg": "no", "evidence": "text"})["findings"]
     assert finding["evidence"] == {}

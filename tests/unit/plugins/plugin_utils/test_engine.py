@@ -370,6 +370,17 @@ def test_what_a_role_did_is_recorded_under_its_task(world):
     assert records["postgres.vacuum"]["settled"] is True
 
 
+@pytest.mark.parametrize("there", [Here, Nowhere])
+def test_remembering_is_no_change_of_its_own(world, there):
+    world.register("db1", "mine_main", {"changed": True})
+    result = recorded(world, there)
+    assert result["changed"] is False
+    assert result["checks"][0]["changed"] is True
+    world.report()
+    report = json.loads((world.folder / "reports" / "latest.json").read_text())
+    assert report["verdict"]["hosts"]["changed"] == 1
+
+
 def test_a_failed_role_is_recorded_as_not_done(world):
     result = recorded(world, failures={"postgres.vacuum": {"msg": "The shop is on fire."}})
     assert result["checks"][0]["status"] == "failed"

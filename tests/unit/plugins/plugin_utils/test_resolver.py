@@ -230,7 +230,7 @@ def test_a_variable_that_cannot_be_rendered_costs_its_tasks_and_no_other():
         Severity.UNKNOWN,
         "backups.latest",
     )
-    assert problem.message == "The variable backups_series cannot be rendered: 'where' is undefined"
+    assert problem.message == "The variable backups_series cannot be rendered: 'where' is undefined."
     assert problem.remedy == "Correct backups_series."
 
 

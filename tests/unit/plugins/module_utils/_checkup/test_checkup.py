@@ -37,7 +37,9 @@ def look(params, now):
         with open(params["log"], "a", encoding="utf-8") as stream:
             stream.write("looked\n")
     severity = Severity.from_word(params["severity"])
-    found = [Finding("toy.found", name, severity, f"{name} is {severity.word}.", {}, "Mend it.") for name in params["names"]]
+    found = [
+        Finding("toy.found", name, severity, f"{name} is {severity.word}.", {}, "Mend it.") for name in params["names"]
+    ]
     metrics = [Metric("toy_names", len(params["names"]), "count")]
     return Outcome("toy", params["names"], found if severity > Severity.OK else [], now, metrics=metrics)
 
@@ -52,6 +54,12 @@ def say_now(params, now):
 
 def fail(params, now):
     raise ConnectionFailed("The server db1 refuses.", "Start it.", {"port": 5432})
+
+
+def fail_with_secret(params, now):
+    raise ConnectionFailed(
+        "postgresql://app:hunter2@db1/shop refuses.", "Try password=hunter2.", {"login_password": "hunter2"}
+    )
 
 
 def fail_without_period(params, now):
@@ -82,7 +90,7 @@ def unloadable():
 
 @pytest.fixture(autouse=True)
 def checks(monkeypatch):
-    toys = [look, plan, say_now, fail, fail_without_period, break_down, hang, die, leak]
+    toys = [look, plan, say_now, fail, fail_with_secret, fail_without_period, break_down, hang, die, leak]
     checks = {toy.__name__: (lambda toy=toy: Check(toy.__name__, SPEC, toy)) for toy in toys}
     picky = Check("picky", {"a": {"type": "str"}, "b": {"type": "str"}}, look, {"required_one_of": [["a", "b"]]})
     monkeypatch.setattr(registry, "CHECKS", {**checks, "picky": lambda: picky, "unloadable": unloadable})
@@ -94,7 +102,14 @@ def state(tmp_path):
 
 
 def item(check, task_id=None, period=DAY, digest="f00d", deadline="30s", **params):
-    return {"id": task_id or check, "check": check, "params": params, "period": period, "digest": digest, "deadline": deadline}
+    return {
+        "id": task_id or check,
+        "check": check,
+        "params": params,
+        "period": period,
+        "digest": digest,
+        "deadline": deadline,
+    }
 
 
 def acting(task_id="pg.vacuum", period="2026-W47", digest="beef"):
@@ -111,8 +126,8 @@ def checkup(state, checks=(), acting=(), remember=True, learn=lambda secrets: No
 
 def record(state, tasks, remember=True, **options):
     params = {
-        "tasks": list(tasks), "run_id": "run-1", "cadence": "weekly", "host": "db1", "state_dir": str(state), "now": NOW,
-        **options,
+        "tasks": list(tasks), "run_id": "run-1", "cadence": "weekly", "host": "db1", "state_dir": str(state),
+        "now": NOW, **options,
     }  # fmt: skip
     return record_tasks(validate("run_record", RECORD_SPEC, params).params, remember)
 
@@ -154,7 +169,11 @@ def history(state, host="db1"):
         (item("die"), "task.failed", "its process died (signal 9)."),
         (item("unloadable"), "task.failed", "the check cannot be loaded: No module named 'gone'."),
         (item("no_such_check"), "task.invalid", "There is no check called 'no_such_check'."),
-        (item("look", "misspelt", name="a"), "task.invalid", "name. Supported parameters include: log, login_password, names"),
+        (
+            item("look", "misspelt", name="a"),
+            "task.invalid",
+            "name. Supported parameters include: log, login_password, names",
+        ),
         (item("look", "wrong_type", names={"a": 1}), "task.invalid", "argument 'names' is of type"),
         (item("look", "wrong_choice", severity="bad"), "task.invalid", "value of severity must be one of"),
         (item("picky"), "task.invalid", "one of the following is required: a, b"),
@@ -256,6 +275,18 @@ def test_secrets_are_told_to_the_caller_and_masked_where_their_name_gives_them_a
     assert "password=S3kr1t" not in json.dumps(result)
 
 
+def test_no_secret_leaves_with_a_failure_or_stays_in_the_records(state):
+    result = checkup(state, [item("fail_with_secret")])
+    assert "refuses" in result["findings"][0]["message"]
+    assert "hunter2" not in json.dumps(result)
+    assert not [path for path in (state / "hosts" / "db1").iterdir() if "hunter2" in path.read_text()]
+
+
+def test_no_secret_of_a_finished_task_leaves_with_the_merged_result(state):
+    findings = [{"code": "a.b", "subject": "x", "severity": "ok", "message": "password=hunter2"}]
+    assert "hunter2" not in json.dumps(record(state, [finished(findings=findings)], remember=False))
+
+
 def test_the_result_is_plain_and_small_however_much_is_found(state):
     result = checkup(state, [item("look", names=[f"object-{number:05}" for number in range(5000)], severity="warning")])
     assert len(json.dumps(result)) < 110_000
@@ -334,7 +365,10 @@ def test_a_plan_runs_nothing_and_says_what_would_run(state, tmp_path):
     wanted = [item("look", "toy.old"), item("look", "toy.new", log=str(tmp_path / "log"))]
     before = remembered(state)
     result = checkup(state, wanted, [acting()], plan_only=True)
-    assert {id_: entry["status"] for id_, entry in entries(result).items()} == {"toy.old": "carried", "toy.new": "planned"}
+    assert {id_: entry["status"] for id_, entry in entries(result).items()} == {
+        "toy.old": "carried",
+        "toy.new": "planned",
+    }
     assert result["due"] == ["pg.vacuum"]
     assert not (tmp_path / "log").exists()
     assert remembered(state) == before
@@ -386,7 +420,9 @@ def test_recording_returns_the_common_form(state):
         actions=[{"id": "vacuum", "description": "VACUUM a", "status": "done", "reason": "", "seconds": 1.0}],
         metrics=[{"name": "m", "value": 1, "unit": "count", "labels": {}}],
     )
-    failed = finished("pg.reindex", "unknown", status="failed", findings=[{"code": "task.failed", "severity": "unknown"}])
+    failed = finished(
+        "pg.reindex", "unknown", status="failed", findings=[{"code": "task.failed", "severity": "unknown"}]
+    )
     result = record(state, [done, failed])
     assert result["changed"] is True
     assert result["summary"] == {
@@ -475,7 +511,9 @@ def test_an_outcome_that_cannot_be_remembered_is_returned_all_the_same(unwritabl
 def test_a_relative_state_directory_is_refused():
     with pytest.raises(InvalidInput, match="not an absolute path"):
         run_checkup(
-            validate("checkup", CHECKUP_SPEC, {"host": "db1"}).params | {"state_dir": "state"}, True, lambda secrets: None
+            validate("checkup", CHECKUP_SPEC, {"host": "db1"}).params | {"state_dir": "state"},
+            True,
+            lambda secrets: None,
         )
 
 

@@ -98,7 +98,7 @@ CARRIERS = [
 
 @pytest.mark.parametrize(("carrier", "alphabet"), CARRIERS, ids=[carrier for carrier, _alphabet in CARRIERS])
 def test_a_secret_does_not_survive_its_carrier(carrier, alphabet):
-    @settings(max_examples=25)
+    @settings(max_examples=15)
     @given(secrets_of(alphabet))
     def holds(secret):
         text = f"before {carrier} after" if carrier[0] == "(" else carrier
@@ -338,7 +338,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("unit", HOSTILE)
-def test_a_hostile_text_of_a_mebibyte_takes_linear_time(unit):
+def test_a_hostile_text_takes_linear_time(unit):
     # The tail makes every pattern have its try.
     tail = (
         " password login eyJ ://x curl </ authorization cookie bearer hooks sshpass begin scram-sha-256$ ghp_ sig pwd"
@@ -350,5 +350,5 @@ def test_a_hostile_text_of_a_mebibyte_takes_linear_time(unit):
         redact(text)
         return time.process_time() - started
 
-    # An eighth of it shows as much: quadratic time would be minutes.
-    assert seconds(1 << 17) < 1.0
+    # A sixteenth of it shows as much: quadratic time would be minutes.
+    assert seconds(1 << 16) < 0.5

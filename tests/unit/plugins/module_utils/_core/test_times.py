@@ -17,6 +17,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import 
     utc_now,
 )
 
+ZONES = st.builds(lambda minutes: timezone(timedelta(minutes=minutes)), st.integers(-1439, 1439))
 EVENING = datetime(2026, 11, 22, 23, 30, tzinfo=timezone(timedelta(hours=-5)))
 
 
@@ -39,7 +40,7 @@ def test_a_time_without_zone_is_refused_rather_than_taken_for_local(reader):
         reader(datetime(2026, 11, 22))  # noqa: DTZ001  # a naive time is what is tested
 
 
-@given(st.datetimes(timezones=st.timezones(), min_value=datetime(2, 1, 1), max_value=datetime(9998, 1, 1)))  # noqa: DTZ001
+@given(st.datetimes(timezones=ZONES, min_value=datetime(2, 1, 1), max_value=datetime(9998, 1, 1)))  # noqa: DTZ001
 def test_what_was_written_is_read_back(instant):
     assert parse_rfc3339(rfc3339(instant)) == instant.astimezone(timezone.utc).replace(microsecond=0)
 

@@ -6,9 +6,11 @@ import errno
 import os
 import resource
 import sys
+import tempfile
 import time
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,11 +55,20 @@ def test_the_first_folder_that_answers_is_told(tmp_path: Path) -> None:
     assert System().statvfs([str(tmp_path / "gone")]) == {"point": str(tmp_path / "gone"), "errno": errno.ENOENT}
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
-def test_a_folder_that_may_not_be_listed_is_measured(tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o111)
-    assert System().statvfs([str(closed)])["point"] == str(closed)
+def test_a_folder_that_may_not_be_listed_is_measured() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, 0o311 if os.geteuid() else 0o711)
+
+        def as_a_user() -> dict[str, Any]:
+            if os.geteuid() == 0:  # to root, nothing is closed
+                os.setuid(65534)
+            assert not os.access(folder, os.R_OK)
+            return System().statvfs([folder])
+
+        (ended,) = System().isolated([("closed", as_a_user)], 10)
+        os.chmod(folder, 0o700)
+    assert (ended.how, ended.message) == (DONE, "")
+    assert ended.value["point"] == folder
 
 
 def test_a_call_that_hangs_is_stopped_and_the_others_are_not() -> None:

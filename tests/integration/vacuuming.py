@@ -1,0 +1,164 @@
+"""A database of a real server, what happens to it, and `pg_vacuum` called on it in this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from psycopg2.extensions import connection as Connection
+
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import validate
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import utc_now
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.argspec import ARGUMENT_SPEC
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum import vacuum
+from tests.bed.postgres import Cluster
+
+Result = dict[str, Any]
+Rows = list[tuple[Any, ...]]
+
+ROLE = "upkeep_tester"
+ROLE_PASSWORD = "not-a-secret"
+QUICK = {"lock_timeout": "300ms", "lock_retries": 1, "lock_retry_delay": "100ms"}
+
+
+@dataclass
+class Place:
+    """One database; `folder` is for what runs leave on the host."""
+
+    cluster: Cluster
+    database: str
+    folder: Path
+
+    @property
+    def major(self) -> int:
+        return self.cluster.binaries.major
+
+    @property
+    def subject(self) -> str:
+        """How findings name the database."""
+        return f"main: {self.database}"
+
+    def options(self, **options: Any) -> dict[str, Any]:
+        """The options with which a user would reach the database; those given win."""
+        return {
+            "name": "main",
+            "login_host": self.cluster.host,
+            "login_port": self.cluster.port,
+            "login_user": self.cluster.user,
+            "login_password": self.cluster.password,
+            "login_db": self.database,
+            "ssl_mode": "verify-full",
+            "ca_cert": str(self.cluster.ca_cert),
+            "state_dir": str(self.folder / "state"),
+            **options,
+        }
+
+    def params(self, **options: Any) -> dict[str, Any]:
+        return validate("pg_vacuum", ARGUMENT_SPEC, self.options(**options)).params
+
+    def call(self, *, check: bool = False, driver: str = "psycopg2", **options: Any) -> Result:
+        """Run the module's own code; `msg` is why the task would fail, `diff` what diff mode shows."""
+        vacuumed = vacuum(self.params(**options), utc_now(), check_mode=check, drivers=[driver])
+        diff = {"before": vacuumed.before, "after": vacuumed.after}
+        return {**vacuumed.as_result(), "msg": vacuumed.failure, "diff": diff}
+
+    def execute(self, *statements: str, database: str | None = None) -> Rows:
+        """Run each statement by a session that ends, and so sends its counters; return the rows of the last."""
+        rows: Rows = []
+        for statement in statements:
+            rows = self.cluster.execute(statement, database=database or self.database)
+        self.settle()
+        return rows
+
+    def settle(self) -> None:
+        """Before 15 the counters come by messages, and are written twice a second."""
+        if self.major < 15:
+            time.sleep(0.6)
+
+    @contextmanager
+    def session(self, *statements: str, database: str | None = None) -> Iterator[Connection]:
+        """A session of somebody else that has run *statements* in a transaction and leaves it open."""
+        connected = self.cluster.connect(database or self.database)
+        try:
+            with connected.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+            yield connected
+        finally:
+            connected.close()
+
+    def wait_for(self, query: str, seconds: float = 20.0) -> Rows:
+        """The rows of *query*, as soon as it has any."""
+        give_up = time.monotonic() + seconds
+        while not (rows := self.cluster.execute(query)):
+            assert time.monotonic() < give_up, f"nothing came of {query}"
+            time.sleep(0.02)
+        return rows
+
+    def make_dirty(self, *tables: str, rows: int = 3000, database: str | None = None) -> None:
+        """Make tables that were vacuumed and analysed, and of which every second row is dead since."""
+        statements = []
+        for table in tables:
+            statements += [
+                f"CREATE TABLE {table} (id integer PRIMARY KEY, note text)",
+                f"INSERT INTO {table} SELECT n, 'note ' || n FROM generate_series(1, {rows}) n",
+                f"VACUUM (ANALYZE) {table}",
+                f"DELETE FROM {table} WHERE id % 2 = 0",
+            ]
+        self.execute(*statements, database=database)
+
+    def make_slow(self) -> None:
+        """Make a table `slow` whose VACUUM takes seconds."""
+        self.execute(
+            "CREATE TABLE slow AS SELECT n, repeat('x', 400) AS filler FROM generate_series(1, 6000) n",
+            "DELETE FROM slow WHERE n % 2 = 0",
+            f"ALTER DATABASE {self.database} SET vacuum_cost_delay = '50ms'",
+            f"ALTER DATABASE {self.database} SET vacuum_cost_limit = 100",
+            f"ALTER DATABASE {self.database} SET vacuum_cost_page_hit = 10",
+        )
+
+    @contextmanager
+    def other_database(self) -> Iterator[str]:
+        """A second database, whose name has to be quoted."""
+        name = f'{self.database} "two"'
+        quoted = quote(name)
+        self.cluster.execute(f"CREATE DATABASE {quoted}")
+        try:
+            yield name
+        finally:
+            self.cluster.execute(f"DROP DATABASE {quoted} WITH (FORCE)")
+
+    @contextmanager
+    def role(self) -> Iterator[dict[str, str]]:
+        """The options of a login that owns nothing."""
+        self.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{ROLE_PASSWORD}'")
+        try:
+            yield {"login_user": ROLE, "login_password": ROLE_PASSWORD}
+        finally:
+            self.execute(f"REASSIGN OWNED BY {ROLE} TO postgres", f"DROP OWNED BY {ROLE}", f"DROP ROLE {ROLE}")
+
+
+def quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def statuses(result: Mapping[str, Any]) -> dict[str, str]:
+    """The status of each listed table, with the reason when it was skipped."""
+    return {
+        record["table"]: ": ".join(filter(None, (record["status"], record["skipped_reason"])))
+        for record in result["tables"]
+    }
+
+
+def codes(result: Mapping[str, Any]) -> dict[str, str]:
+    """The code of each finding by its subject."""
+    return {finding["subject"]: finding["code"] for finding in result["findings"]}
+
+
+def record_of(result: Mapping[str, Any], table: str) -> Result:
+    (record,) = (record for record in result["tables"] if record["table"] == table)
+    return record
