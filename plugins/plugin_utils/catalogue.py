@@ -16,7 +16,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._checkup.registry i
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import CADENCES
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import parse_duration
-from ansible_collections.cadence.upkeep.plugins.plugin_utils.inputs import suggest, type_word
+from ansible_collections.cadence.upkeep.plugins.plugin_utils.inputs import read_mapping, suggest, type_word
 
 CATALOGUE_FILE = Path(__file__).with_name("catalogue.yml")
 
@@ -148,3 +148,13 @@ def _require_duration(task_id: str, key: str, value: str | None) -> None:
 
 def _refuse(task_id: str, what: str, remedy: str) -> InvalidInput:
     return InvalidInput(f"The task {task_id} {what}.", remedy, {"task": task_id})
+
+
+def needed_libraries(variables: Mapping[str, Any], overrides: Any = None) -> list[str]:
+    """Return the Python libraries that the tasks of a host need on it, sorted: the host is known by its *variables*.
+
+    *overrides* is what ``upkeep_overrides`` holds. Raises ``InvalidInput`` as ``read_catalogue`` does.
+    """
+    catalogue = read_catalogue(read_mapping("upkeep_overrides", overrides))
+    applying = [entry for entry in catalogue.values() if not entry.source or variables.get(entry.source)]
+    return sorted({library for entry in applying for library in entry.needs})

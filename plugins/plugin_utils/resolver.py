@@ -173,7 +173,9 @@ def _params(entry: Entry, variables: Mapping[str, Any]) -> dict[str, Any]:
             continue
         value = variables[name]
         if isinstance(value, Unusable):
-            raise InvalidInput(f"The variable {name} cannot be rendered: {value.reason.rstrip('.')}.", f"Correct {name}.")
+            raise InvalidInput(
+                f"The variable {name} cannot be rendered: {value.reason.rstrip('.')}.", f"Correct {name}."
+            )
         if into:
             params[into] = value
         elif not entry.acts:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.cadence.upkeep.plugins.plugin_utils.catalogue import read_catalogue
+from ansible_collections.cadence.upkeep.plugins.plugin_utils.catalogue import needed_libraries, read_catalogue
 
 SHIPPED = read_catalogue({})
 MINE = {"cadence": "daily", "role": "acme.shop.cart", "entry": "tidy"}
@@ -177,3 +177,22 @@ def test_any_overrides_give_a_catalogue_or_one_refusal(overrides):
     assert remedy
     assert all(bool(entry.check) != bool(entry.role) for entry in catalogue.values())
     assert {id_ for id_, override in overrides.items() if override in (None, False)}.isdisjoint(catalogue)
+
+
+@pytest.mark.parametrize(
+    ("variables", "libraries"),
+    [
+        ({}, []),
+        ({"postgres_clusters": []}, []),
+        ({"postgres_clusters": [{"name": "main"}]}, ["psycopg2"]),
+        ({"certificates_inventory": {"files": ["/a.pem"]}, "postgres_clusters": [{}]}, ["cryptography", "psycopg2"]),
+    ],
+)
+def test_a_host_needs_the_libraries_of_the_tasks_that_apply_to_it(variables, libraries):
+    assert needed_libraries(variables) == libraries
+
+
+def test_a_task_of_the_users_own_may_need_a_library_too():
+    own = {"shop.scan": {"cadence": "daily", "role": "shop_scan", "needs": ["docker"]}}
+    assert needed_libraries({}, own) == ["docker"]
+    assert needed_libraries({"postgres_clusters": [{}]}, "postgres.vacuum: false") == []
