@@ -45,13 +45,13 @@ for name in [name for name in os.environ if name.startswith(("ANSIBLE_", "MOLECU
 @nox.session
 def unit(session: nox.Session) -> None:
     """Pure logic: no network, no server, seconds."""
-    run_pytest(session, "tests/unit")
+    run_pytest(session, "tests/unit", "-m", "not soak", *side_by_side())
 
 
 @nox.session
 def contract(session: nox.Session) -> None:
     """Catalogue, roles, argument specs, finding codes and documentation agree."""
-    run_pytest(session, "tests/contract")
+    run_pytest(session, "tests/contract", "-m", "not soak", *side_by_side())
 
 
 @nox.session
@@ -71,7 +71,7 @@ def matrix(session: nox.Session, core: str) -> None:
     install(session, "tests/requirements.txt", f"ansible-core=={core}.*")
     pytest = ("python", "-m", "pytest", "-o", f"cache_dir={state(session)}/pytest", *session.posargs)
     runs = [
-        (*pytest, "tests/unit", "tests/contract", "-m", "not soak"),
+        (*pytest, "tests/unit", "tests/contract", "-m", "not soak", *side_by_side()),
         (*pytest, "tests/integration", "-m", "matrix and not soak"),
     ]
     outcomes = [passes(session, *run) for run in runs]  # both, whatever the first says
@@ -173,7 +173,7 @@ def coverage(session: nox.Session) -> None:
     data = [COVERAGE / f"data.{name}" for name in MEASURED]
     absent = [path.suffix[1:] for path in data if not path.exists()]
     if absent:
-        session.error(f"nothing measured by {', '.join(absent)}: run nox -s {' '.join(MEASURED)} coverage")
+        session.error(f"nothing measured by {', '.join(absent)}: make test SESSIONS='{' '.join(MEASURED)} coverage'")
     install(session, "tests/requirements.txt")
     session.run("coverage", "combine", "--keep", *map(str, data))
     session.run("coverage", "html", "--quiet", "--fail-under=0", "--directory", str(COVERAGE / "html"))
@@ -295,17 +295,23 @@ def install(session: nox.Session, requirements: str, *more: str) -> None:
 
 
 def run_pytest(session: nox.Session, *arguments: str, **variables: str) -> None:
-    """Run pytest; in the sessions that count for coverage, measure it for the session `coverage` to add up."""
+    """Run pytest; as a part of `make test` with coverage, for the session `coverage` to add up."""
     install(session, "tests/requirements.txt")
     measure: tuple[str, ...] = ()
-    if session.name in MEASURED:
+    if session.name in MEASURED and os.environ.get("UPKEEP_MEASURE"):
         COVERAGE.mkdir(parents=True, exist_ok=True)
         variables["COVERAGE_FILE"] = str(COVERAGE / f"data.{session.name}")
         measure = ("--cov", "--cov-report=", "--cov-fail-under=0")
     cache = ("-o", f"cache_dir={state(session)}/pytest")
     session.run(
-        "python", "-m", "pytest", *arguments, *measure, *cache, *session.posargs, env=environment(session, **variables)
+        *("python", "-m", "pytest", *arguments, *measure, *cache, *session.posargs),
+        env=environment(session, **variables),
     )
+
+
+def side_by_side() -> tuple[str, ...]:
+    """Return the arguments that spread tests without servers over the processors."""
+    return ("-n", str(min(4, interpreters.cores())))
 
 
 def passes(session: nox.Session, *command: str, **variables: str) -> bool:

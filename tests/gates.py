@@ -71,6 +71,7 @@ class Session:
                     self.name,
                 ],
                 cwd=ROOT,
+                env={**os.environ, "UPKEEP_MEASURE": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -256,11 +257,6 @@ def summarise(sessions: list[Session], not_run: list[str], seconds: float, out: 
     return len(failed)
 
 
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def only_one() -> IO[str]:
     """Hold this checkout: two runs at once would share environments and measurements."""
     lock = (CACHE / "gates.lock").open("w")
@@ -279,7 +275,9 @@ def main() -> int:
         "sessions", nargs="*", help="the sessions to run; none: all that decide whether a change may land"
     )
     parser.add_argument("--soak", action="store_true", help="the exhaustive tests too")
-    parser.add_argument("--jobs", type=int, default=max(2, cores()), help="sessions at once (default: %(default)s)")
+    parser.add_argument(
+        "--jobs", type=int, default=max(2, interpreters.cores()), help="sessions at once (default: %(default)s)"
+    )
     options = parser.parse_args()
     begun = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)

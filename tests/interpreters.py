@@ -73,6 +73,11 @@ def _misleads(folder: str) -> bool:
     return any(not _answer(path, "import sys") for path in found)
 
 
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def missing() -> list[str]:
     """Say, a line each, what of the matrix cannot run here because its Python is not on this machine."""
     rows = [

@@ -21,7 +21,9 @@ PLUGINS = ROOT / "plugins"
 
 MODULES = sorted(path.stem for path in (PLUGINS / "modules").glob("[!_]*.py"))
 ACTIONS = sorted(path.stem for path in (PLUGINS / "action").glob("[!_]*.py"))
-DOMAINS = sorted(path.name for path in (PLUGINS / "module_utils").glob("_[a-z]*") if path.name != "_core" and path.is_dir())
+DOMAINS = sorted(
+    path.name for path in (PLUGINS / "module_utils").glob("_[a-z]*") if path.name != "_core" and path.is_dir()
+)
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
 
@@ -110,7 +112,10 @@ def argument_spec(module: str, monkeypatch: Any) -> tuple[dict[str, Any], dict[s
 
 def runs_on_hosts(module: str) -> bool:
     """True when *module* has code of its own; false when it only documents an action plugin."""
-    return any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree_of(PLUGINS / "modules" / f"{module}.py").body)
+    return any(
+        isinstance(node, ast.FunctionDef) and node.name == "main"
+        for node in tree_of(PLUGINS / "modules" / f"{module}.py").body
+    )
 
 
 # --- YAML that Ansible runs -------------------------------------------------------------------------------------------
@@ -212,7 +217,16 @@ def outcome_domains(domain: str) -> set[str]:
 
 # --- specs ------------------------------------------------------------------------------------------------------------
 
-_LEAST: dict[str, Any] = {"str": "x", "path": "/x", "raw": "x", "int": 1, "float": 1.0, "bool": True, "bytes": "1KiB", "bits": "1kb"}
+_LEAST: dict[str, Any] = {
+    "str": "x",
+    "path": "/x",
+    "raw": "x",
+    "int": 1,
+    "float": 1.0,
+    "bool": True,
+    "bytes": "1KiB",
+    "bits": "1kb",
+}
 
 
 def least(spec: dict[str, Any], rules: dict[str, Any] | None = None) -> dict[str, Any]:

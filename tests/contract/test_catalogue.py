@@ -62,7 +62,9 @@ def test_a_looking_task_is_a_check_and_a_module_of_that_name_with_the_same_spec(
     assert entry.check in MODULES
     spec, others = argument_spec(entry.check, monkeypatch)
     assert check.argument_spec == spec
-    assert dict(check.rules) == {key: value for key, value in others.items() if key not in ("supports_check_mode", "no_log")}
+    assert dict(check.rules) == {
+        key: value for key, value in others.items() if key not in ("supports_check_mode", "no_log")
+    }
 
 
 @pytest.mark.parametrize("name", sorted(CHECKS))
@@ -120,7 +122,11 @@ def test_an_inventory_variable_is_in_the_table_of_the_cadences(name):
 
 @pytest.mark.parametrize("library", sorted({library for entry in CATALOGUE.values() for library in entry.needs}))
 def test_a_library_that_a_task_needs_is_known_to_its_domain_and_installed_by_bootstrap(library):
-    adapters = "".join(path.read_text(encoding="utf-8") for domain in DOMAINS for path in (PLUGINS / "module_utils" / domain).glob("*.py"))
+    adapters = "".join(
+        path.read_text(encoding="utf-8")
+        for domain in DOMAINS
+        for path in (PLUGINS / "module_utils" / domain).glob("*.py")
+    )
     assert f"import {library}" in adapters or f"from {library}" in adapters
     folder = ROOT / "roles" / "prerequisites"
     assert folder.is_dir(), "the role that installs libraries is not there"

@@ -15,7 +15,9 @@ GENERATOR = "docs/generate.py"
 
 
 def generate(*arguments, root=ROOT):
-    return subprocess.run([sys.executable, str(root / GENERATOR), *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, str(root / GENERATOR), *arguments], capture_output=True, text=True, check=False
+    )
 
 
 def test_the_generated_pages_are_up_to_date():

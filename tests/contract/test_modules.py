@@ -32,7 +32,12 @@ from tests.contract.collection import (
 )
 
 ON_HOSTS = [module for module in MODULES if runs_on_hosts(module)]
-EVERY_CODE = {code for domain in DOMAINS if (PLUGINS / "module_utils" / domain / "codes.py").is_file() for code in codes_of(domain)}
+EVERY_CODE = {
+    code
+    for domain in DOMAINS
+    if (PLUGINS / "module_utils" / domain / "codes.py").is_file()
+    for code in codes_of(domain)
+}
 
 
 def disagreements(spec, pages, place=""):
@@ -149,7 +154,15 @@ def test_the_samples_are_such_as_the_module_returns(module):
     assert summary["worst"] in SEVERITY_WORDS
     assert returned["findings"]["sample"]
     for finding in returned["findings"]["sample"]:
-        assert set(finding) - {"task"} == {"code", "subject", "severity", "message", "evidence", "remedy", "observed_at"}
+        assert set(finding) - {"task"} == {
+            "code",
+            "subject",
+            "severity",
+            "message",
+            "evidence",
+            "remedy",
+            "observed_at",
+        }
         assert finding["severity"] in SEVERITY_WORDS
         assert finding["code"] in EVERY_CODE
         assert parse_rfc3339(finding["observed_at"])
@@ -168,7 +181,9 @@ def test_a_module_is_wiring(module):
     """At most 80 lines besides its documentation: logic belongs into the domain."""
     path = PLUGINS / "modules" / f"{module}.py"
     lines = len(path.read_text(encoding="utf-8").splitlines())
-    pages = sum(text.count("\n") for name, text in constants_of(path).items() if name in ("DOCUMENTATION", "EXAMPLES", "RETURN"))
+    pages = sum(
+        text.count("\n") for name, text in constants_of(path).items() if name in ("DOCUMENTATION", "EXAMPLES", "RETURN")
+    )
     assert lines - pages <= 80
 
 
@@ -176,10 +191,23 @@ def ways_to(module):
     """Return how a test may name *module*: by its name; those that only the engine calls, by a playbook that does."""
     yield rf"\b{module}\b"
     if module in ACTIONS:
-        roles = {path.parents[1].name for role in ROLES for path in role_tasks(role) if f"{PREFIX}{module}:" in path.read_text(encoding="utf-8")}
-        leading = {path.stem for path in PLAYBOOKS if any(f"name: {PREFIX}{role}\n" in path.read_text(encoding="utf-8") for role in roles)}
+        roles = {
+            path.parents[1].name
+            for role in ROLES
+            for path in role_tasks(role)
+            if f"{PREFIX}{module}:" in path.read_text(encoding="utf-8")
+        }
+        leading = {
+            path.stem
+            for path in PLAYBOOKS
+            if any(f"name: {PREFIX}{role}\n" in path.read_text(encoding="utf-8") for role in roles)
+        }
         for _depth in PLAYBOOKS:
-            leading |= {path.stem for path in PLAYBOOKS if any(f"import_playbook: {name}.yml" in path.read_text(encoding="utf-8") for name in leading)}
+            leading |= {
+                path.stem
+                for path in PLAYBOOKS
+                if any(f"import_playbook: {name}.yml" in path.read_text(encoding="utf-8") for name in leading)
+            }
         yield from (rf"""\.play\(\s*["']{name}["']""" for name in leading)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-import yaml
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import CADENCES
+from ansible_collections.cadence.upkeep.plugins.plugin_utils.catalogue import read_catalogue
 from tests.contract.collection import (
     ACTIONS,
     MODULES,
@@ -27,6 +27,11 @@ from tests.contract.collection import (
 )
 
 SHELLS = ("shell", "command", "raw", "script", "expect", "win_shell", "win_command")
+KEYWORDS = {
+    *("name", "when", "vars", "register", "loop", "loop_control", "tags", "no_log", "notify", "environment", "timeout"),
+    *("become", "become_user", "run_once", "delegate_to", "check_mode", "diff", "throttle", "module_defaults"),
+    *("changed_when", "failed_when", "until", "retries", "delay", "ignore_unreachable", "block", "rescue", "always"),
+}
 # What the role of a task may read without having it as its own: the engine gives it to every role.
 ENGINE = ("upkeep_",)
 
@@ -39,7 +44,10 @@ def found_in_tasks(path):
 @pytest.mark.parametrize("path", playbook_and_role_files(), ids=name_of)
 def test_no_shell_where_a_module_can_be(path):
     keys = {key for mapping in found_in_tasks(path) for key in mapping}
-    assert sorted(keys & {prefix + name for name in SHELLS for prefix in ("", "ansible.builtin.", "ansible.windows.")}) == []
+    assert (
+        sorted(keys & {prefix + name for name in SHELLS for prefix in ("", "ansible.builtin.", "ansible.windows.")})
+        == []
+    )
 
 
 @pytest.mark.parametrize("path", playbook_and_role_files(), ids=name_of)
@@ -49,7 +57,12 @@ def test_no_error_is_ignored(path):
 
 def texts_that_may_include_roles():
     folders = ("roles", "playbooks", "molecule", "inventories", "docs", "plugins", "tests")
-    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in (".yml", ".yaml", ".md", ".py")]
+    files = [
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".yml", ".yaml", ".md", ".py")
+    ]
     outside = (ROOT / "playbooks" / "collections", ROOT / "tests" / "contract", ROOT / "tests" / "output")
     return [path for path in [*files, *ROOT.glob("*.md")] if not any(folder in path.parents for folder in outside)]
 
@@ -71,7 +84,10 @@ def test_no_entry_point_has_a_suffix():
 # --- playbooks --------------------------------------------------------------------------------------------------------
 
 PLAYS = [
-    pytest.param(play, id=f"{path.name}: {play.get('name')}") for path in PLAYBOOKS for play in yaml_of(path) if "hosts" in play
+    pytest.param(play, id=f"{path.name}: {play.get('name')}")
+    for path in PLAYBOOKS
+    for play in yaml_of(path)
+    if "hosts" in play
 ]
 
 
@@ -172,7 +188,9 @@ def test_the_variables_of_a_role_begin_with_its_name(role):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_variables_that_a_role_reads_are_its_own_and_documented(role):
-    known = set(variables_set_by(role)) | {name for spec in role_specs(role).values() for name in spec.get("options") or {}}
+    known = set(variables_set_by(role)) | {
+        name for spec in role_specs(role).values() for name in spec.get("options") or {}
+    }
     known |= {name for path in role_tasks(role) for task in tasks_of(path) for name in task.get("vars") or {}}
     known |= {"run_once"}  # a keyword of Ansible that looks like a variable of the role `run`
     texts = [path.read_text(encoding="utf-8") for path in role_tasks(role)]
@@ -183,7 +201,11 @@ def test_the_variables_that_a_role_reads_are_its_own_and_documented(role):
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_with_more_than_a_few_tasks_has_leaked_logic(role):
     for path in role_tasks(role):
-        steps = [task for task in tasks_of(path) if not set(task) & {"block", "ansible.builtin.meta", "ansible.builtin.import_tasks"}]
+        steps = [
+            task
+            for task in tasks_of(path)
+            if not set(task) & {"block", "ansible.builtin.meta", "ansible.builtin.import_tasks"}
+        ]
         assert len(steps) <= 5, name_of(path)
 
 
@@ -196,7 +218,7 @@ def calls():
                         yield pytest.param(str(key).removeprefix(PREFIX), params or {}, id=f"{role}/{path.name}: {key}")
 
 
-@pytest.mark.parametrize(("module", "params"), calls())
+@pytest.mark.parametrize(("module", "params"), list(calls()))
 def test_a_role_hands_on_every_option_of_its_module(module, params, monkeypatch):
     assert module in MODULES
     spec, _others = argument_spec(module, monkeypatch)
@@ -208,18 +230,23 @@ def test_a_role_hands_on_every_option_of_its_module(module, params, monkeypatch)
 
 @pytest.mark.parametrize("path", [path for path in playbook_and_role_files() if tasks_of(path)], ids=name_of)
 def test_every_task_says_what_it_does_and_names_its_module_in_full(path):
-    keywords = {"block", "rescue", "always", "name", "when", "vars", "register", "loop", "loop_control", "become", "become_user",
-                "tags", "run_once", "delegate_to", "check_mode", "changed_when", "failed_when", "until", "retries", "delay",
-                "no_log", "notify", "environment", "ignore_unreachable", "module_defaults", "diff", "throttle", "timeout"}  # fmt: skip
     for task in tasks_of(path):
         assert task["name"][0].isupper()
-        modules = sorted(set(task) - keywords)
+        modules = sorted(set(task) - KEYWORDS)
         assert "block" in task or len(modules) == 1, task["name"]
         assert all(len(module.split(".")) >= 3 for module in modules), f"{task['name']}: {modules}"
 
 
-def test_the_example_inventories_are_read_by_the_engine():
-    files = sorted((ROOT / "inventories").rglob("*.yml"))
-    assert files
-    for path in files:
-        assert isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict), name_of(path)
+def inventory_variables():
+    return sorted(
+        path for folder in ("host_vars", "group_vars") for path in (ROOT / "inventories").rglob(f"{folder}/**/*.yml")
+    )
+
+
+@pytest.mark.parametrize("path", inventory_variables(), ids=name_of)
+def test_an_example_inventory_sets_what_somebody_reads(path):
+    entries = read_catalogue({}).values()
+    read = {name for entry in entries for name in (entry.source, entry.policy)}
+    read |= {name for role in ROLES for spec in role_specs(role).values() for name in spec.get("options") or {}}
+    own = path.relative_to(ROOT / "inventories").parts[0]
+    assert [name for name in yaml_of(path) if name not in read and not name.startswith((f"{own}_", "ansible_"))] == []

@@ -417,6 +417,12 @@ def test_a_second_run_says_who_is_at_work(place: Place) -> None:
 # --- several databases ------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def other_database(place: Place) -> Iterator[str]:
+    with place.other_database() as name:
+        yield name
+
+
 def test_every_database_is_worked_in(place: Place, other_database: str) -> None:
     place.make_dirty("here")
     place.make_dirty("there", database=other_database)

@@ -89,9 +89,9 @@ def _of_series(found: Found, now: datetime) -> Iterator[Finding]:
         return
     yield from _age(found, now)
     if series.named:
-        yield from _gaps(found)
+        yield from _gaps(found, now)
         yield from _count(found)
-    yield from _size(found)
+    yield from _size(found, now)
     yield from _modes(found)
     yield from _sidecars(found)
 
@@ -123,9 +123,14 @@ def _partials(found: Found, now: datetime) -> Iterator[Finding]:
         )
 
 
+def _believed(found: Found, now: datetime) -> list[BackupFile]:
+    """Return the backups that do not lie in the future, newest first."""
+    return [file for file in found.files if file.taken_at <= now + model.FUTURE_TOLERANCE]
+
+
 def newest_believed(found: Found, now: datetime) -> BackupFile | None:
     """Return the newest backup that does not lie in the future."""
-    return next((file for file in found.files if file.taken_at <= now + model.FUTURE_TOLERANCE), None)
+    return next(iter(_believed(found, now)), None)
 
 
 def _age(found: Found, now: datetime) -> Iterator[Finding]:
@@ -196,12 +201,13 @@ def gaps(series: Series, instants: list[datetime]) -> list[tuple[datetime, datet
     ]
 
 
-def gaps_of(found: Found) -> list[tuple[datetime, datetime]]:
-    return gaps(found.series, sorted(file.taken_at for file in found.files if file.counts))
+def gaps_of(found: Found, now: datetime) -> list[tuple[datetime, datetime]]:
+    """Return the gaps between the backups of a series; one that lies in the future ends none."""
+    return gaps(found.series, sorted(file.taken_at for file in _believed(found, now) if file.counts))
 
 
-def _gaps(found: Found) -> Iterator[Finding]:
-    missing = gaps_of(found)
+def _gaps(found: Found, now: datetime) -> Iterator[Finding]:
+    missing = gaps_of(found, now)
     if not missing:
         return
     series = found.series
@@ -222,7 +228,8 @@ def _gaps(found: Found) -> Iterator[Finding]:
 
 def _count(found: Found) -> Iterator[Finding]:
     series, count = found.series, sum(file.counts for file in found.files)
-    if count < series.min_count:
+    # Of a single one that is wanted, its own findings say why it does not count.
+    if count < series.min_count and series.min_count > 1:
         yield _finding(
             "backup.retention_missing",
             series.name,
@@ -232,9 +239,9 @@ def _count(found: Found) -> Iterator[Finding]:
         )
 
 
-def _size(found: Found) -> Iterator[Finding]:
+def _size(found: Found, now: datetime) -> Iterator[Finding]:
     band = found.series.size_band
-    files = [file for file in found.files if file.counts]
+    files = [file for file in _believed(found, now) if file.counts]
     if band is None or not files:
         return
     newest, before = files[0], [file.size for file in files[1 : 1 + band.window]]

@@ -59,10 +59,12 @@ class Finder:
         pattern = series.pattern.rstrip("/") or "/"
         fixed = _fixed_parts(pattern)
         if not series.named and not _MAGIC.search(pattern) and os.path.isdir(pattern):
-            pattern = os.path.join(pattern, "**", "*")
+            pattern = os.path.join(pattern, "**")
+        if os.path.basename(pattern) == "**":
+            pattern = os.path.join(pattern, "*")
         directory, base = os.path.split(pattern)
         for place in self._expand(directory, listing):
-            self._look_in(place, base, series, fixed, listing)
+            self._look_in(place, base, series, fixed, listing, tree=pattern.endswith("/**/*"))
         if not (listing.files or listing.partials or _MAGIC.search(directory) or os.path.isdir(directory)):
             listing.missing_directory = directory
         listing.drop_links_to_each_other()
@@ -82,8 +84,10 @@ class Finder:
         return self._names[directory]
 
     def _expand(self, pattern: str, listing: Listing) -> list[str]:
-        """Return the directories that *pattern* leads to. ``**`` stands for any number of them; links are not followed
-        there, so that a loop ends."""
+        """Return the directories that *pattern* leads to.
+
+        ``**`` stands for any number of them; links are not followed there, so that a loop ends.
+        """
         places = ["/"]
         for part in filter(None, pattern.split("/")):
             if part == "**":
@@ -122,11 +126,11 @@ class Finder:
                 listing.failures.append(failure)
             return []
 
-    def _look_in(self, directory: str, base: str, series: Series, fixed: int, listing: Listing) -> None:
+    def _look_in(self, directory: str, base: str, series: Series, fixed: int, listing: Listing, tree: bool) -> None:
+        """Add what *directory* has; with *tree* its directories are looked into by themselves."""
         entries = self._readable(directory, listing)
         names = self.names(directory) if entries else set()
         backups: set[str] = set()
-        tree = "**" in series.pattern or not series.named
         for entry in entries:
             name = entry.name
             stem = _before(name, PARTIAL_SUFFIXES)
@@ -134,15 +138,10 @@ class Finder:
                 self._add_partial(entry, listing)
             elif is_companion(name):
                 continue
-            elif _matches(name, base) and not (tree and base == "*" and _is_directory(entry)):
+            elif _matches(name, base) and not (tree and _is_directory(entry)):
                 backups.add(name)
                 self._add_file(entry, series, fixed, listing)
-        # The digest of x.sql is left behind when x.sql becomes x.sql.gz.gpg.
-        stems = {name.rsplit(".", suffixes)[0] for name in backups for suffixes in range(3)}
-        for name in sorted(names):
-            described = _before(name, SUFFIXES)
-            if described is not None and described not in names and (_matches(described, base) or described in stems):
-                listing.stale_sidecars.append(os.path.join(directory, name))
+        listing.stale_sidecars += [os.path.join(directory, name) for name in _stale_sidecars(names, backups, base)]
 
     def _add_partial(self, entry: os.DirEntry[str], listing: Listing) -> None:
         try:
@@ -215,10 +214,22 @@ def _fixed_parts(pattern: str) -> int:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """As a shell matches: a leading dot must be written, ``**`` at the end is ``*``."""
+    """As a shell matches: a leading dot must be written."""
     if name.startswith(".") and not pattern.startswith("."):
         return False
     return fnmatch.fnmatchcase(name, pattern)
+
+
+def _stale_sidecars(names: set[str], backups: set[str], base: str) -> list[str]:
+    """Return those of *names* that are digests of files which are gone, of the series that *base* matches."""
+    # The digest of x.sql is left behind when x.sql becomes x.sql.gz.gpg.
+    stems = {name.rsplit(".", suffixes)[0] for name in backups for suffixes in range(3)}
+    described = {name: _before(name, SUFFIXES) for name in names}
+    return sorted(
+        name
+        for name, file in described.items()
+        if file is not None and file not in names and (_matches(file, base) or file in stems)
+    )
 
 
 def _before(name: str, suffixes: tuple[str, ...]) -> str | None:

@@ -38,7 +38,7 @@ def _series_record(found: Found, by_subject: Mapping[str, list[Finding]], now: d
         "age_seconds": round((now - newest.taken_at).total_seconds()) if newest else None,
         "count": sum(file.counts for file in found.files),
         "examined": len(found.selected),
-        "gaps": [{"from": rfc3339(earlier), "to": rfc3339(later)} for earlier, later in gaps_of(found)],
+        "gaps": [{"from": rfc3339(earlier), "to": rfc3339(later)} for earlier, later in gaps_of(found, now)],
     }
 
 

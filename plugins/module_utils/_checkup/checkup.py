@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Callable, Mapping
+from typing import Any, Callable
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._checkup.codes import CODES
 from ansible_collections.cadence.upkeep.plugins.module_utils._checkup.records import (
@@ -23,7 +24,6 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._checkup.registry i
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import validate
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import (
     InvalidInput,
-    LockHeld,
     StateError,
     UpkeepError,
 )
@@ -108,7 +108,7 @@ class Memory:
 
     def __init__(self, state: HostState, directory: str, run: tuple[str, str], now: datetime) -> None:
         self.directory = directory
-        self.problem: StateError | LockHeld | None = None
+        self.problem: StateError | None = None
         self._state = state
         self._run_id, self._cadence = run
         self._now = now
@@ -125,19 +125,18 @@ class Memory:
     def _attempt(self, step: Callable[[], None]) -> None:
         try:
             step()
-        except (StateError, LockHeld) as error:
+        except StateError as error:
             self.problem = error
 
     @property
     def healed(self) -> list[str]:
-        # A state is read twice, once of them under its lock: what was mended is told once.
-        return list(dict.fromkeys(self._state.healed))
+        return list(self._state.healed)
 
     def split(self, tasks: list[dict[str, Any]], force: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return ``(settled, waiting)``: what the records settle, as entries of a result, and the rest as given."""
         settled, waiting = [], []
         for task in tasks:
-            record = self._records.get(task["id"])
+            record: Any = self._records.get(task["id"])
             if not force and is_settled(record, task["period"], task["digest"]):
                 settled.append(_carried(task, record))
             else:
@@ -181,16 +180,16 @@ class Memory:
                     self.problem.remedy,
                 )
             )
-        for sentence in self.healed:
-            found.append(
-                Finding(
-                    "state.healed",
-                    self.directory,
-                    Severity.INFO,
-                    f"The state was damaged and has been mended: {sentence}.",
-                    remedy="Look for a crash or a full disk at the time of the run before.",
-                )
+        found += [
+            Finding(
+                "state.healed",
+                self.directory,
+                Severity.INFO,
+                f"The state was damaged and has been mended: {sentence}.",
+                remedy="Look for a crash or a full disk at the time of the run before.",
             )
+            for sentence in self.healed
+        ]
         return [finding.observed(rfc3339(self._now)).as_dict() for finding in found]
 
 
@@ -238,7 +237,10 @@ def _run(
             )
         except ImportError as error:
             ended[check["id"]] = Ended(
-                check["id"], RAISED, message=f"the check cannot be loaded: {error}", remedy="Install the collection anew."
+                check["id"],
+                RAISED,
+                message=f"the check cannot be loaded: {error}",
+                remedy="Install the collection anew.",
             )
     ended.update((end.name, end) for end in run_isolated(jobs))
     stamp = rfc3339(now)
@@ -272,12 +274,17 @@ def failed_task(task_id: str, end: Ended, stamp: str) -> dict[str, Any]:
     """Return the finding for a check that could not do its work: it is unknown what it would have found."""
     code = {REFUSED: "task.invalid", TIMED_OUT: "task.timed_out"}.get(end.how, "task.failed")
     message = end.message if end.message.endswith(".") else f"{end.message}."
-    remedy = end.remedy or CODES[code].remedy
-    return (
-        Finding(code, task_id, Severity.UNKNOWN, f"{task_id} could not look: {message}", end.evidence, remedy)
-        .observed(stamp)
-        .as_dict()
+    finding = Finding(
+        code,
+        task_id,
+        Severity.UNKNOWN,
+        f"{task_id} could not look: {message}",
+        end.evidence,
+        end.remedy or CODES[code].remedy,
     )
+    # Here and not only in the result: the records on the host keep it too.
+    redacted: dict[str, Any] = redact_tree(finding.observed(stamp).as_dict())
+    return redacted
 
 
 def merge(

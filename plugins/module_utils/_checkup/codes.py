@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Code
 

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Severity
 
@@ -23,7 +24,7 @@ def is_settled(record: Any, period: str, digest: str) -> bool:
     """True when *record* says that this very task (*digest* of its parameters) is done for *period*."""
     return (
         isinstance(record, dict)
-        and _KEPT <= set(record)
+        and set(record) >= _KEPT
         and bool(period)
         and record.get("period") == period
         and record.get("digest") == digest

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Callable, Mapping
+from collections.abc import Mapping
+from typing import Callable
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import Check
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import selectors
 import shlex
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Deadline
@@ -29,6 +31,7 @@ _CHUNK = 64 * 1024
 _HEARTBEAT = 0.05  # between looks for the end of a program whose pipes somebody else holds open
 _PATIENCE = 1.0  # for the kernel to end a killed program
 _TORN_LINE = 4096
+_RAISING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 
 
 @dataclass(frozen=True)
@@ -91,18 +94,21 @@ def run(
     with _Pump() as pump:
         paths = {name: pump.feed(text.encode()) for name, text in (secret_files or {}).items()}
         (output, output_end), (errors, errors_end) = pump.drain(cap), pump.drain(cap)
-        process = _start(
-            [_with_paths(argument, paths) for argument in argv],
-            {**os.environ, "LC_ALL": "C", **(environment or {}), **(secret_environment or {})},
-            (pump.feed(stdin) if stdin else subprocess.DEVNULL, output_end, errors_end),
-            tuple(paths.values()),
-        )
+        process = None
         try:
+            with _exceptions_of_signals_later():
+                process = _start(
+                    [_with_paths(argument, paths) for argument in argv],
+                    {**os.environ, "LC_ALL": "C", **(environment or {}), **(secret_environment or {})},
+                    (pump.feed(stdin) if stdin else subprocess.DEVNULL, output_end, errors_end),
+                    tuple(paths.values()),
+                )
             pump.hand_over()
             status = _wait(process, pump, deadline)
         finally:
             # Also after success: what it left in the background would go on unseen.
-            _kill_group(process)
+            if process is not None:
+                _kill_group(process)
         pump.rest()
     texts = [kept.text(secrets) for kept in (output, errors)]
     if status is None:
@@ -119,6 +125,27 @@ def _with_paths(argument: str, descriptors: Mapping[str, int]) -> str:
     for name, descriptor in descriptors.items():
         argument = argument.replace("{" + name + "}", f"/dev/fd/{descriptor}")
     return argument
+
+
+@contextlib.contextmanager
+def _exceptions_of_signals_later() -> Iterator[None]:
+    """Let no signal raise within the block: ``Popen`` would lose the program that it has just started."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handlers = {each: signal.getsignal(each) for each in _RAISING}
+    for each, handler in handlers.items():
+        if callable(handler):
+            signal.signal(each, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        for each, handler in handlers.items():
+            if callable(handler):
+                signal.signal(each, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def _start(

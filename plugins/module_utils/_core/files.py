@@ -23,10 +23,11 @@ def ensure_directory(path: str, mode: int = 0o700) -> None:
 
     Missing parents get the usual mode. Raises ``OSError``, and ``StateError`` for what ``require_trusted`` refuses.
     """
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     try:
         os.mkdir(path, mode)
     except FileExistsError:
+        _require_owner(path, os.lstat(path))  # the kernel may refuse to follow a link of somebody else
         if not os.path.isdir(path):
             raise
     require_trusted(path)
@@ -50,8 +51,8 @@ def require_trusted(directory: str) -> None:
 
 def require_owner(path: str) -> None:
     """Raise ``StateError`` unless *path*, and what it links to, belongs to us or root; ``OSError`` when absent."""
-    for found in (os.lstat(path), os.stat(path)):
-        _require_owner(path, found)
+    for look in (os.lstat, os.stat):
+        _require_owner(path, look(path))
 
 
 def open_own(path: str, flags: int) -> int:
@@ -71,12 +72,18 @@ def open_own(path: str, flags: int) -> int:
         if not stat.S_ISREG(found.st_mode):
             raise _irregular(path)
         _require_owner(path, found)
-        if found.st_nlink > 1 and flags & os.O_ACCMODE != os.O_RDONLY and _is_shared(os.path.dirname(path)):
+        if found.st_nlink > 1 and flags & os.O_ACCMODE != os.O_RDONLY and _is_shared(os.path.dirname(path) or "."):
             raise StateError(f"{path} is a second name of another file.", f"Remove {path}.", {"path": path})
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def reason(error: OSError, path: str) -> str:
+    """Return why the system refused, with the place when that is not *path* itself."""
+    place = f" ({error.filename})" if error.filename not in (None, path) else ""
+    return f"{error.strerror}{place}"
 
 
 def _is_shared(directory: str) -> bool:

@@ -116,8 +116,9 @@ def _stopping_raises() -> Iterator[None]:
 @contextlib.contextmanager
 def _signals_held() -> Iterator[set[Any]]:
     """Let signals wait until the block is over; yields the mask that was in force before."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
         yield before
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

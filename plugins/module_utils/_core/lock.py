@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import LockHeld, StateError
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.files import ensure_directory, open_own
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.files import ensure_directory, open_own, reason
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import rfc3339, utc_now
 
 _NAMELESS_SECONDS = 0.1  # the most that a new holder takes between getting the lock and writing its name
@@ -59,12 +59,12 @@ class HostLock:
 
     def _open(self) -> int:
         try:
-            ensure_directory(os.path.dirname(self.path))
+            ensure_directory(os.path.dirname(self.path) or ".")
             # Not inheritable by exec: a program that outlives us must not keep the lock.
             return open_own(self.path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise StateError(
-                f"The lock {self.path} cannot be opened: {error.strerror}.",
+                f"The lock {self.path} cannot be opened: {reason(error, self.path)}.",
                 "Make its directory writable for the user that runs the task, or set another state directory.",
                 {"path": self.path, "errno": error.errno},
             ) from error

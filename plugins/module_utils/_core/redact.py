@@ -34,7 +34,7 @@ _SECRET_KEY = re.compile(rf"{_NAME}(s?)$", re.IGNORECASE)
 _COUNTED = re.compile(r"(?:pass|s)$", re.IGNORECASE)
 
 # The value after `password=`: quoted, else up to a blank, or to a separator behind which the value cannot go on.
-_CLOSED = r"""(?=[\s,;:&)\]}>"']|\Z|["']?[\w.-]{1,40}["']?[ \t]*[=:])"""
+_CLOSED = r"""(?:[,;:.&"')\]}>]{0,8}(?:\s|\Z)|["']?[\w.-]{1,40}["']?[ \t]*[=:])"""
 _VALUE = (
     r"""(?:"(?:[^"\\\n]|\\.?|"")*(?P<double>"?)|'(?:[^'\\\n]|\\.?|'')*(?P<single>'?)"""
     rf"""|(?:[^\s,;&"')\]}}>]|[,;&"')\]}}>](?!{_CLOSED}))+)"""
@@ -55,10 +55,19 @@ _RULES: tuple[tuple[tuple[str, ...], re.Pattern[str], Any], ...] = (
         re.compile(r"-{4,5} ?BEGIN ([A-Z0-9 ]+)-{4,5}.*?(?:-{4,5} ?END \1-{4,5}|\Z)", re.DOTALL),
         r"[redacted \1]",
     ),
-    # Userinfo. `host:8443/path@tag` and `[::1]:80/a@b` have none.
+    # Userinfo. The path of a database has no @; `host:8443/path@tag` and `[::1]:80/a@b` have no userinfo.
     (
         ("://",),
-        re.compile(r"(?<=://)(?!\[)[^\s/?#@:]*:(?![0-9]{1,5}[/?#])(?:[^\s/]*(?=@)|[^\s@]{0,256}(?=@))"),
+        re.compile(
+            r"\b((?:postgres(?:ql)?|mysql|mariadb|rediss?|amqps?|mongodb|mssql|ldaps?|s?ftps?|smtps?)(?:\+\w{1,20})?://)"
+            r"(?!\[)[^\s/?#@:]*:\S{0,512}(?=@)",
+            re.IGNORECASE,
+        ),
+        rf"\1{MASK}",
+    ),
+    (
+        ("://",),
+        re.compile(r"(?<=://)(?!\[)[^\s/?#@:]*:(?![0-9]{1,5}/)(?:[^\s/]*(?=@)|[^\s@]{0,256}(?=@))"),
         MASK,
     ),
     (("://",), re.compile(r"(?<=://)[\w.~-]{20,}(?=@)"), MASK),
@@ -172,9 +181,10 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 def redact_torn(text: str, secrets: Iterable[str] = ()) -> str:
     """Redact *text* whose end was cut off: what is left there of one of *secrets* is masked too."""
     known = tuple(secrets)
-    remains = (form[:length] for secret in known if secret for form in _forms(secret) for length in range(1, len(form)))
-    torn = max((remain for remain in remains if text.endswith(remain)), key=len, default="")
-    return redact(text[: len(text) - len(torn)] + MASK if torn else text, known)
+    forms = {form for secret in known if secret for form in _forms(secret)}
+    lengths = ((form, length) for form in forms for length in range(1, min(len(form), 4096)))
+    torn = max((length for form, length in lengths if text.endswith(form[:length])), default=0)
+    return redact(text[: len(text) - torn] + MASK if torn else text, known)
 
 
 def redact_tree(value: Any, secrets: Iterable[str] = ()) -> Any:
@@ -209,6 +219,16 @@ def _redact(text: str, known: re.Pattern[str] | None) -> str:
     # Known ones first: a pattern that takes only a part of one would hide the rest of it from this search.
     if known is not None:
         text = known.sub(MASK, text)
+    # A mask may make another form visible; what is masked twice is masked for good.
+    for _round in range(4):
+        masked = _apply_rules(text)
+        if masked == text:
+            break
+        text = masked
+    return text
+
+
+def _apply_rules(text: str) -> str:
     lowered = text.lower()
     if _WORTH_A_LOOK.search(lowered) is None and text.count(":") < 4:
         return text

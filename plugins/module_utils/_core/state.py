@@ -20,6 +20,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.files import (
     ensure_directory,
     open_own,
+    reason,
     require_owner,
     require_trusted,
 )
@@ -232,7 +233,7 @@ class HostState:
             yield
         except OSError as error:
             raise StateError(
-                f"The state {path} cannot be {verb}: {error.strerror}.",
+                f"The state {path} cannot be {verb}: {reason(error, path)}.",
                 "Give the user that runs the task that directory, or set upkeep_state_dir to one that it may write.",
                 {"path": path, "errno": error.errno},
             ) from error

@@ -54,13 +54,13 @@ def period_of(cadence: str, instant: datetime) -> str:
         return day.isoformat()
     if cadence == "weekly":
         year, week, _weekday = day.isocalendar()
-        return f"{year}-W{week:02d}"
+        return f"{year:04d}-W{week:02d}"
     if cadence == "monthly":
-        return f"{day.year}-{day.month:02d}"
+        return f"{day.year:04d}-{day.month:02d}"
     if cadence == "quarterly":
-        return f"{day.year}-Q{(day.month + 2) // 3}"
+        return f"{day.year:04d}-Q{(day.month + 2) // 3}"
     if cadence == "yearly":
-        return str(day.year)
+        return f"{day.year:04d}"
     raise InvalidInput(f"{cadence!r} is no cadence.", f"Use one of {', '.join(CADENCES)}.")
 
 

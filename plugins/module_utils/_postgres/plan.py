@@ -252,6 +252,8 @@ def _missing(table: Table, policy: Policy, part: Below) -> list[Reason]:
 
 
 def _stale(table: Table, policy: Policy, part: Below) -> list[Reason]:
+    if _is_uncounted(table):
+        return [Reason("stats", "the server has lost its counts (a crash or a reset), and ANALYZE restores them")]
     changed, of = table.counters.modified, float(table.counters.live)
     text = "rows changed since ANALYZE"
     if table.partitioned:
@@ -263,6 +265,13 @@ def _stale(table: Table, policy: Policy, part: Below) -> list[Reason]:
     if changed < max(policy.mod_min, 1) or changed < policy.mod_ratio * of:
         return []
     return [Reason("stats", f"{changed} {text} (limits {policy.mod_min} and {policy.mod_ratio:.4g} of {of:.0f})")]
+
+
+def _is_uncounted(table: Table) -> bool:
+    """Whether a table that was vacuumed or analysed once has no counts at all. A new catalog has none either."""
+    counters = table.counters
+    counted = counters.live or counters.dead or counters.modified or counters.vacuumed_at or counters.analyzed_at
+    return not counted and table.rows > 0 and not table.partitioned and not table.catalog
 
 
 def _is_recent(reason: Reason, table: Table, policy: Policy, now: datetime) -> bool:
