@@ -80,7 +80,7 @@ def write_inventory(folder: Path, hosts: int, port: int, certificate: Path, ca: 
         "benchmark_backups": str(backups),
     }
     path = folder / f"inventory-{hosts}.json"
-    path.write_text(json.dumps({"all": {"hosts": dict.fromkeys(names, {}), "vars": variables}}))
+    path.write_text(json.dumps({"all": {"hosts": {name: {} for name in names}, "vars": variables}}))
     return path
 
 
@@ -135,7 +135,10 @@ def measure(folder: Path, hosts: int, rounds: int, forks: int, inventory: Path) 
 
 def environment() -> dict[str, object]:
     version = subprocess.run(
-        [str(Path(sys.executable).with_name("ansible-playbook")), "--version"], capture_output=True, text=True, check=True
+        [str(Path(sys.executable).with_name("ansible-playbook")), "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.splitlines()[0]
     return {
         "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),

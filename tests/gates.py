@@ -31,6 +31,9 @@ RUNNER = CACHE / "runner"  # the environment that holds nox
 ORDER = ("integration", "molecule", "sanity", "lint", "targets", "matrix", "unit", "contract", "coverage")
 AFTER = {"coverage": ("unit", "contract", "integration")}  # it adds up what these measured
 TAIL = 60  # lines of a failed session's log that are shown
+# Programs that tests call, and the Debian package of each; then those of root's tests, which make file systems.
+PROGRAMS = {"git": "git", "ssh": "openssh-client"}
+ROOT_PROGRAMS = {"mkfs.ext4": "e2fsprogs", "mount": "mount", "unshare": "util-linux"}
 PYTEST_SUMMARY = re.compile(
     r"^=+ (.*\b(?:passed|failed|error|errors|skipped|deselected)\b.*) in [\d.]+s.* =+$", re.MULTILINE
 )
@@ -110,23 +113,29 @@ class Session:
 
 def prepare_machine() -> list[str]:
     """Install what Debian has and this machine lacks; return what will not be run for want of it, a line each."""
-    packages = []
-    if not all(importlib.util.find_spec(name) for name in ("ensurepip", "venv")):
-        packages.append(f"python3.{sys.version_info.minor}-venv")
-    if not has_postgresql_server():
-        packages.append("postgresql")
-    if packages and shutil.which("apt-get") and os.geteuid() == 0:
+    needed, wanted = missing_packages()
+    packages = needed + wanted
+    debian = shutil.which("apt-get") is not None
+    if packages and debian and os.geteuid() == 0:
         install_debian(packages)
         return []
-    hint = f"sudo apt-get install {' '.join(packages)}" if shutil.which("apt-get") else "see CONTRIBUTING.md"
-    if any(package.endswith("-venv") for package in packages):
-        raise Missing(f"missing: Python's venv and ensurepip modules ({hint})")
-    return [f"PostgreSQL of this machine: no server is installed ({hint})"] if packages else []
+    hint = f"sudo apt-get install {' '.join(packages)}" if debian else "these are Debian's names; see CONTRIBUTING.md"
+    if needed:
+        raise Missing(f"missing: {', '.join(needed)} ({hint})")
+    return [f"PostgreSQL of this machine: no server is installed ({hint})"] if wanted else []
 
 
-def has_postgresql_server() -> bool:
-    """Whether the server's own programs are here: Debian keeps them outside PATH."""
-    return bool(shutil.which("initdb") or list(Path("/usr/lib/postgresql").glob("*/bin/initdb")))
+def missing_packages() -> tuple[list[str], list[str]]:
+    """Return the Debian packages of what the tests cannot do without, and of what they would like to have."""
+    folders = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+    needed = [package for program, package in PROGRAMS.items() if not shutil.which(program, path=folders)]
+    if sys.platform.startswith("linux") and os.geteuid() == 0:
+        needed += [package for program, package in ROOT_PROGRAMS.items() if not shutil.which(program, path=folders)]
+    if not all(importlib.util.find_spec(name) for name in ("ensurepip", "venv")):
+        needed.append(f"python3.{sys.version_info.minor}-venv")
+    # Debian keeps the server's own programs outside PATH.
+    has_server = shutil.which("initdb") or list(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return needed, [] if has_server else ["postgresql"]
 
 
 def install_debian(packages: list[str]) -> None:
@@ -142,12 +151,17 @@ def install_debian(packages: list[str]) -> None:
         with log.open("wb") as out:
             for command in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
                 subprocess.run(
-                    ["apt-get", "-q", *command], env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=True
+                    ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120", *command],
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    check=True,
                 )
     except subprocess.CalledProcessError as error:
         raise Missing(f"missing: {' '.join(packages)}, and apt-get could not install it (see {log})") from error
     finally:
-        no_cluster.unlink()
+        no_cluster.unlink(missing_ok=True)
         for folder in made:
             if not any(folder.iterdir()):
                 folder.rmdir()

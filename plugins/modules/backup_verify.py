@@ -18,9 +18,9 @@ description:
     the content; a name that promises another is a finding. Any other format has severity V(unknown), never V(ok).
   - A file that ends before its format does (C(backup.truncated)) and a whole file that holds half a dump
     (C(backup.incomplete_dump)) are different findings, because they have different causes.
-  - Compares each file with the SHA-256 that stands beside it, in C(FILE.sha256) or C(SHA256SUMS), as C(sha256sum) writes
-    it. Without one the best that can be said of a file is RV(files[].assurance=partial), and RV(files[].unproven) says
-    why. That is no finding of the file; each series gets one of severity V(info).
+  - Compares each file with the SHA-256 that stands beside it, in C(FILE.sha256) or C(SHA256SUMS), as C(sha256sum)
+    writes it. Without one the best that can be said of a file is RV(files[].assurance=partial), and
+    RV(files[].unproven) says why. That is no finding of the file; each series gets one of severity V(info).
   - Never fails for a backup. What cannot be read, or not in time, becomes a finding of severity V(unknown), and the
     other files are verified all the same. Nothing is executed, unpacked to disk or changed.
   - Needs the Python standard library alone, and a constant amount of memory.
@@ -53,9 +53,9 @@ options:
         required: true
       time_from:
         description:
-          - V(name) takes the time from the name of the file, or of a directory that the pattern matches with a wildcard,
-            such as C(shop-20261122T020000Z.sql.gz), C(backup_20261122_020000.sql.gz) or C(2026-11-22/shop.sql). A name
-            that has only the day is refined by the modification time when both agree.
+          - V(name) takes the time from the name of the file, or of a directory that the pattern matches with a
+            wildcard, such as C(shop-20261122T020000Z.sql.gz), C(backup_20261122_020000.sql.gz) or
+            C(2026-11-22/shop.sql). A name that has only the day is refined by the modification time when both agree.
           - A file whose name has no time, and each with V(mtime), is as old as its modification time says.
         type: str
         choices: [name, mtime]
@@ -71,7 +71,9 @@ options:
         type: str
         default: 24h
       grace:
-        description: By how much a backup may be late. Past it the series has a warning, past twice O(series[].every) it is critical.
+        description: >-
+          By how much a backup may be late. Past it the series has a warning, past twice O(series[].every) it is
+          critical.
         type: str
         default: 2h
       max_age:
@@ -445,6 +447,7 @@ files:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.argspec import ARGUMENT_SPEC, RULES
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.check import check
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError

@@ -50,6 +50,11 @@ options:
         description: A fingerprint of the parameters. A check whose fingerprint changed is not settled.
         type: str
         default: ""
+      covers:
+        description: The ids of checks that need not run when this one does, because it looks at the same and more.
+        type: list
+        elements: str
+        default: []
   acting:
     description: Acting tasks of which is asked whether they are due.
     type: list
@@ -193,6 +198,12 @@ due:
   type: list
   elements: str
   sample: [postgres.vacuum]
+covered:
+  description: The checks that another one, which ran, stands for.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{id: backups.latest, by: backups.all}]
 state:
   description: Where the records are, and what of them had to be mended.
   returned: success
@@ -212,9 +223,7 @@ def main() -> None:
     # only once the check's own argument spec has been applied.
     module = AnsibleModule(argument_spec=CHECKUP_SPEC, supports_check_mode=True, no_log=True)
     try:
-        result = run_checkup(
-            module.params, remember=not module.check_mode, learn_secrets=module.no_log_values.update
-        )
+        result = run_checkup(module.params, remember=not module.check_mode, learn_secrets=module.no_log_values.update)
     except UpkeepError as error:
         module.fail_json(**error.as_failure())
     # Ansible repeats the arguments in the result. Those of a check may hold a secret under a misspelt name.

@@ -43,8 +43,8 @@ def finished_task(
         findings.append(_failed(task["id"], "", str(failure.get("msg") or "it said nothing"), failure, now))
         counts["unknown"] += 1
     if not any(counts.values()):
-        # A role of the user's own that ended well and told us nothing: that it ended is all that is known.
-        counts["ok"] = 1
+        # A role of the user's own that told us nothing: that it ended well, or did nothing at all, is all we know.
+        counts["info" if _was_skipped(registered) else "ok"] = 1
     worst = max(Severity.from_word(word) for word, count in counts.items() if count)
     return {
         "id": task["id"],
@@ -72,6 +72,10 @@ def _parts(registered: Any) -> list[Mapping[str, Any]]:
     if isinstance(registered.get("results"), list):
         return [part for part in registered["results"] if isinstance(part, dict) and not part.get("skipped")]
     return [registered]
+
+
+def _was_skipped(registered: Any) -> bool:
+    return isinstance(registered, dict) and not _parts(registered)
 
 
 def _is_ours(part: Mapping[str, Any]) -> bool:

@@ -182,6 +182,7 @@ def _check_argument(task: Task) -> dict[str, Any]:
         "deadline": task.entry.deadline,
         "period": task.period,
         "digest": task.digest,
+        "covers": list(task.entry.covers),
     }
 
 
@@ -202,6 +203,9 @@ def with_plan(result: dict[str, Any], resolved: Resolved) -> dict[str, Any]:
     result["left_out"] = [left.as_dict() for left in resolved.left_out] + [
         {"id": entry["id"], "reason": f"done at {entry['done_at']} for {entry['period']} (upkeep_force repeats it)"}
         for entry in settled
+    ]
+    result["left_out"] += [
+        {"id": entry["id"], "reason": f"{entry['by']} looks at the same and more"} for entry in result["covered"]
     ]
     # The host lets nothing act when it cannot remember it: the finding state.unusable says why.
     acting = {task.id for task in resolved.tasks if task.entry.acts} - {entry["id"] for entry in settled}
@@ -331,7 +335,7 @@ def write_report(report: Mapping[str, Any], directory: str) -> tuple[list[str], 
     """
     if not directory:
         return [], ""
-    folder = Path(os.path.abspath(directory))
+    folder = Path(os.path.abspath(os.path.expanduser(directory)))
     texts = {"json": json.dumps(report, indent=1, sort_keys=True) + "\n", "md": markdown(report)}
     try:
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)

@@ -141,7 +141,7 @@ def resolve(catalogue: Catalogue, selection: Selection, variables: Mapping[str, 
             )
             continue
         tasks.append(Task(entry, period_of(entry.cadence, now), params, _digest(entry, params, variables)))
-    return _without_covered(tasks, left_out, problems)
+    return Resolved(tuple(tasks), tuple(left_out), tuple(problems))
 
 
 def why_not(entry: Entry, selection: Selection) -> str | None:
@@ -192,10 +192,3 @@ def _digest(entry: Entry, params: Mapping[str, Any], variables: Mapping[str, Any
     """Return a fingerprint of what the task is told, so that a changed task is a new one in its period."""
     told = [entry.check, entry.role, entry.entry, params, variables.get(entry.source)]
     return hashlib.sha256(json.dumps(to_plain(told, strict=False), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _without_covered(tasks: list[Task], left_out: list[LeftOut], problems: list[Finding]) -> Resolved:
-    by = {covered: task.id for task in tasks for covered in task.entry.covers}
-    kept = tuple(task for task in tasks if task.id not in by)
-    covered = [LeftOut(task.id, f"{by[task.id]} looks at the same and more") for task in tasks if task.id in by]
-    return Resolved(kept, tuple(left_out + covered), tuple(problems))

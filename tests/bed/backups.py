@@ -60,6 +60,7 @@ def write_series(
 def dump(cluster: Cluster, database: str, path: Path, form: Format, taken: datetime) -> None:
     """One `pg_dump`. Raises BedError when it fails."""
     kind = "custom" if form == "dump" else "plain"
+    path.touch(mode=0o600)  # it holds whatever the database holds
     argv = [str(cluster.binaries.tool("pg_dump")), "--format", kind, "--dbname", database]
     with subprocess.Popen(
         argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=cluster.client_environment(), cwd=cluster.home

@@ -86,7 +86,9 @@ class Fleet:
             os.path.join(os.path.dirname(sys.executable), "ansible-playbook"),
             "-i",
             str(self.write_inventory()),
-            str(CHECKOUT / "playbooks" / f"{playbook}.yml") if "/" not in playbook and "." not in playbook else playbook,
+            str(CHECKOUT / "playbooks" / f"{playbook}.yml")
+            if "/" not in playbook and "." not in playbook
+            else playbook,
             *arguments,
             *(["-e", json.dumps(extra)] if extra else []),
         ]
@@ -99,8 +101,14 @@ class Fleet:
             **self.environment,
         }
         ended = subprocess.run(
-            command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            timeout=300, check=False,
+            command,
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+            check=False,
         )
         latest = self.reports / "latest.json"
         report = json.loads(latest.read_text()) if latest.is_file() else {}

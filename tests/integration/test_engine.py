@@ -68,8 +68,11 @@ def test_a_healthy_host_is_examined_and_the_exit_code_is_the_verdict(fleet: Flee
 
 
 def test_a_green_summary_has_at_most_ten_lines(fleet: Fleet) -> None:
-    ran = fleet.play("daily", upkeep_only="host.memory", upkeep_overrides={"host.memory": {"params": {
-        "memory_warning": "99.8%", "memory_critical": "99.9%"}}})
+    ran = fleet.play(
+        "daily",
+        upkeep_only="host.memory",
+        upkeep_overrides={"host.memory": {"params": {"memory_warning": "99.8%", "memory_critical": "99.9%"}}},
+    )
     lines = ran.output.splitlines()
     begin = next(number for number, line in enumerate(lines) if line.startswith("UPKEEP daily"))
     end = next(number for number, line in enumerate(lines) if line.startswith("Report: "))
@@ -94,7 +97,10 @@ def test_an_unreachable_host_is_a_row(fleet: Fleet, arguments: list[str]) -> Non
 def test_the_report_comes_out_when_every_host_is_dead(tmp_path: Path, extra: dict[str, Any]) -> None:
     ran = Fleet(tmp_path).dead("dead1", "dead2").play("daily", **extra)
     assert ran.code == 2
-    assert {row["host"]: row["status"] for row in ran.report["hosts"]} == {"dead1": "unreachable", "dead2": "unreachable"}
+    assert {row["host"]: row["status"] for row in ran.report["hosts"]} == {
+        "dead1": "unreachable",
+        "dead2": "unreachable",
+    }
     assert ran.report["verdict"]["worst"] == "unknown"
 
 
@@ -102,7 +108,9 @@ def test_the_report_comes_out_when_every_host_is_dead(tmp_path: Path, extra: dic
 def test_one_dead_host_of_three_leaves_the_others_examined(tmp_path: Path, extra: dict[str, Any]) -> None:
     ran = Fleet(tmp_path).local("a1").dead("b2").local("c3").play("daily", upkeep_only="host.memory", **extra)
     assert {row["host"]: row["status"] for row in ran.report["hosts"]} == {
-        "a1": "examined", "b2": "unreachable", "c3": "examined"
+        "a1": "examined",
+        "b2": "unreachable",
+        "c3": "examined",
     }
     assert ran.output.count("UPKEEP daily") == 1
 
@@ -137,8 +145,16 @@ BAD_REQUESTS: list[tuple[dict[str, Any], str, str]] = [
     ({"upkeep_overrides": {"host.memory": {"deadline": "90"}}}, "'90' has no unit", "90s, 5m, 2h or 30d"),
     ({"upkeep_overrides": {"host.memory": {"check": "host_helth"}}}, "names the unknown check", "host_health_info"),
     ({"upkeep_overrides": {"a.b": {"cadence": "daily"}}}, "needs either a check or a role", "check: NAME"),
-    ({"upkeep_overrides": {"a.b": {"cadence": "daily", "role": "nope"}}}, "The role 'nope' of the task a.b was not", "Correct"),
-    ({"upkeep_overrides": {"a.b": {"cadence": "daily", "role": "x.y.z"}}}, "The role 'x.y.z' of the task a.b was", "x.y"),
+    (
+        {"upkeep_overrides": {"a.b": {"cadence": "daily", "role": "nope"}}},
+        "The role 'nope' of the task a.b was not",
+        "Correct",
+    ),
+    (
+        {"upkeep_overrides": {"a.b": {"cadence": "daily", "role": "x.y.z"}}},
+        "The role 'x.y.z' of the task a.b was",
+        "x.y",
+    ),
     (
         {"upkeep_overrides": {"a.b": {"cadence": "daily", "role": "cadence.upkeep.report", "entry": "nope"}}},
         "has no entry point 'nope'",
@@ -171,7 +187,9 @@ def test_an_unknown_tag_is_an_error_and_a_known_one_selects(fleet: Fleet) -> Non
     assert "host.memory" not in ran.tasks("web1") and "host.load" in ran.tasks("web1")
 
 
-@pytest.mark.parametrize("words", ["host.memory,host.load", ["host.memory", "host.load"], '["host.memory", "host.load"]'])
+@pytest.mark.parametrize(
+    "words", ["host.memory,host.load", ["host.memory", "host.load"], '["host.memory", "host.load"]']
+)
 def test_ids_come_as_a_list_or_as_the_text_of_a_survey(fleet: Fleet, words: Any) -> None:
     assert set(fleet.play("daily", upkeep_only=words).tasks("web1")) == {"host.memory", "host.load"}
 
@@ -207,7 +225,10 @@ def test_a_settled_check_is_carried_and_force_repeats_it(fleet: Fleet) -> None:
     forced = fleet.play("daily", upkeep_only="host.memory", upkeep_now="2026-11-22T06:00:00Z", upkeep_force="true")
     next_day = fleet.play("daily", upkeep_only="host.memory", upkeep_now="2026-11-23T02:00:00Z")
     assert [run.tasks("web1")["host.memory"]["status"] for run in (first, again, forced, next_day)] == [
-        "done", "carried", "done", "done"
+        "done",
+        "carried",
+        "done",
+        "done",
     ]
     assert again.tasks("web1")["host.memory"]["done_at"] == "2026-11-22T02:00:00Z"
     assert again.code == first.code == 0
@@ -253,7 +274,9 @@ def test_a_role_that_breaks_costs_only_its_own_task(acting: Fleet) -> None:
 
 @pytest.mark.parametrize("strategy", ["linear", "free"])
 def test_a_role_whose_tasks_cannot_be_included_still_leads_to_a_report(acting: Fleet, strategy: str) -> None:
-    (acting.folder / "roles" / "count" / "tasks" / "main.yml").write_text("- ansible.builtin.import_role: {name: gone}\n")
+    (acting.folder / "roles" / "count" / "tasks" / "main.yml").write_text(
+        "- ansible.builtin.import_role: {name: gone}\n"
+    )
     acting.variables["upkeep_overrides"] = own_task()
     ran = acting.play("daily", upkeep_only="shop", upkeep_strategy=strategy)
     assert ran.code == 2 and ran.findings("task.failed")
@@ -333,7 +356,9 @@ def test_the_plan_says_what_runs_and_why_not_the_rest(acting: Fleet) -> None:
     assert re.search(r"\d+\. shop\.own +daily +acts, budget 7m", ran.output)
     assert "postgres_clusters is not set for this host" in ran.output or "it is weekly, this run is daily" in ran.output
     acting.play("daily", upkeep_only="shop")
-    assert re.search(r"- shop\.own +done at .* \(upkeep_force repeats it\)", acting.play("plan", upkeep_cadence="daily").output)
+    assert re.search(
+        r"- shop\.own +done at .* \(upkeep_force repeats it\)", acting.play("plan", upkeep_cadence="daily").output
+    )
 
 
 def test_the_plan_of_an_unreachable_host_is_not_whole(fleet: Fleet) -> None:

@@ -40,7 +40,9 @@ def clusters(cluster: Cluster, password: str) -> list[dict[str, Any]]:
 def left_behind(folder: Path, inventory: Path) -> dict[str, str]:
     """Return every file that the run left below *folder*, but for the inventory itself."""
     return {
-        str(path): path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file() and path != inventory
+        str(path): path.read_text(errors="replace")
+        for path in folder.rglob("*")
+        if path.is_file() and path != inventory
     }
 
 

@@ -27,10 +27,15 @@ def latest(host: Host) -> dict[str, Any]:
 
 def test_no_table_of_the_database_has_dead_rows_to_speak_of(facts: dict[str, Any]) -> None:
     server = facts["postgres"]
-    with psycopg2.connect(
-        host=server["host"], port=server["port"], user=server["user"], password=server["password"], dbname="shop"
-    ) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT relname, n_dead_tup, last_vacuum, last_analyze FROM pg_stat_user_tables ORDER BY relname")
+    with (
+        psycopg2.connect(
+            host=server["host"], port=server["port"], user=server["user"], password=server["password"], dbname="shop"
+        ) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(
+            "SELECT relname, n_dead_tup, last_vacuum, last_analyze FROM pg_stat_user_tables ORDER BY relname"
+        )
         tables = {name: (dead, vacuumed, analyzed) for name, dead, vacuumed, analyzed in cursor.fetchall()}
     assert all(dead < 1000 for dead, _vacuumed, _analyzed in tables.values())
     assert tables["orders"][1] is not None and tables["order_events"][1] is not None

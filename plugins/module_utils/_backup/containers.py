@@ -132,12 +132,10 @@ class Container:
             part = data[start : start + TAKEN_BYTES]
             self._taken += len(part)
             while part and not self._ignoring:
-                part = self._unfold(part) if self._member is not None else self._between(part)
+                part = self._unfold(self._member, part) if self._member is not None else self._between(part)
 
-    def _unfold(self, data: bytes) -> bytes:
-        """Feed the open member; return what follows it."""
-        member = self._member
-        assert member is not None
+    def _unfold(self, member: Unfolder, data: bytes) -> bytes:
+        """Feed the open *member*; return what follows it."""
         while True:
             try:
                 given = member.decompress(data, GIVEN_BYTES)

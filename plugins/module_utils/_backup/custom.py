@@ -150,7 +150,7 @@ class CustomDump:
         count = yield from self._read_integer()
         if not 0 <= count <= _MOST_ENTRIES:
             raise self._bad_toc(f"claims {count} entries")
-        for _ in range(count):
+        for _number in range(count):
             number = yield from self._entry()
             if number in self._numbers:
                 raise self._bad_toc(f"has the entry {number} twice")

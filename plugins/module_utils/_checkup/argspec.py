@@ -28,6 +28,7 @@ CHECKUP_SPEC: dict[str, Any] = {
             "deadline": {"type": "str", "default": "60s"},
             "period": {"type": "str", "default": ""},
             "digest": {"type": "str", "default": ""},
+            "covers": {"type": "list", "elements": "str", "default": []},
         },
     },
     "acting": {

@@ -64,6 +64,10 @@ def run_checkup(
     memory = Memory.open(params, now)
     carried, waiting = memory.split(params["checks"], params["force"])
     settled_acting, due = memory.split(params["acting"], params["force"])
+    # Only a check that really runs now stands for those that it covers: what it saw days ago does not.
+    covered = {task_id: check["id"] for check in waiting for task_id in check["covers"]}
+    waiting = [check for check in waiting if check["id"] not in covered]
+    carried = [entry for entry in carried if entry["id"] not in covered]
     if params["plan_only"]:
         ran = [_planned(check) for check in waiting]
     else:
@@ -82,6 +86,9 @@ def run_checkup(
         extra={
             "acting": settled_acting,
             "due": [task["id"] for task in due],
+            "covered": [
+                {"id": check["id"], "by": covered[check["id"]]} for check in params["checks"] if check["id"] in covered
+            ],
             "state": {"directory": memory.directory, "healed": memory.healed},
         },
     )

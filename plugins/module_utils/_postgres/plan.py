@@ -49,12 +49,14 @@ _RANKS = (("dead", 3), ("missing_stats", 4), ("stats", 5), ("always", 5))
 
 @dataclass
 class Below:
-    """The sum over the partitions or children of one table."""
+    """The sums over the partitions or children of one table. ``modified`` leaves out those that we may not analyse."""
 
     live: int = 0
     modified: int = 0
-    rows: float = 0.0
     foreign: bool = False
+
+
+_NOTHING_BELOW = Below()
 
 
 def plan(snapshot: Snapshot, policy: Policy, now: datetime) -> Plan:
@@ -62,9 +64,10 @@ def plan(snapshot: Snapshot, policy: Policy, now: datetime) -> Plan:
 
     *now* is the server's clock when the snapshot was taken.
     """
-    below = _sum_below(snapshot.tables)
+    tables = list(considered(snapshot.tables, policy))
+    below = _sum_below(snapshot.tables, {table.oid for table in tables if table.permitted})
     steps, skipped, healthy = [], [], []
-    for table in considered(snapshot.tables, policy):
+    for table in tables:
         part = below.get(table.oid, _NOTHING_BELOW)
         why = _not_a_candidate(table, part)
         if why:
@@ -83,7 +86,28 @@ def plan(snapshot: Snapshot, policy: Policy, now: datetime) -> Plan:
             skipped.append(Skip(table, "permission_catalog" if table.catalog else "permission", tuple(due)))
         else:
             steps.append(Step(table, _actions(table, policy, due), tuple(due)))
+    steps += _of_partitions(steps, healthy, snapshot)
+    chosen = {step.table.oid for step in steps}
+    healthy = [table for table in healthy if table.oid not in chosen]
     return _with_statistics(Plan(tuple(sorted(steps, key=_order)), tuple(skipped), tuple(healthy)), policy)
+
+
+def _of_partitions(steps: Iterable[Step], healthy: Iterable[Table], snapshot: Snapshot) -> list[Step]:
+    """Return steps for the partitions with changes below a partitioned table that is analysed.
+
+    Their changes are the reason for which it is: only their own ANALYZE sets the count back.
+    """
+    parents = {table.oid: table.parent for table in snapshot.tables}
+    analysed = {step.table.oid: step.table for step in steps if step.table.partitioned}
+    found = []
+    for table in healthy:
+        above = table.parent
+        while above and above not in analysed:
+            above = parents.get(above, 0)
+        if above and table.counters.modified and table.permitted and not table.partitioned:
+            text = f"{table.counters.modified} rows changed since ANALYZE, which count for {analysed[above].title}"
+            found.append(Step(table, (ANALYZE,), (Reason("stats", text),)))
+    return found
 
 
 def _with_statistics(plan_: Plan, policy: Policy) -> Plan:
@@ -162,24 +186,18 @@ def _line_of(table: Table, by_oid: dict[int, Table]) -> Iterator[Table]:
         above = by_oid.get(above.parent)
 
 
-def _sum_below(tables: Sequence[Table]) -> dict[int, Below]:
+def _sum_below(tables: Sequence[Table], reachable: set[int]) -> dict[int, Below]:
     parents = {table.oid: table.parent for table in tables if table.parent}
     sums: dict[int, Below] = {}
     for table in tables:
-        if table.partitioned:
-            continue
-        above = table.parent
+        above = 0 if table.partitioned or table.temporary else table.parent
         while above:
             part = sums.setdefault(above, Below())
-            part.live += table.counters.live
-            part.modified += table.counters.modified
-            part.rows += table.rows if table.rows >= 0 else table.counters.live
+            part.live += round(table.rows) if _is_uncounted(table) else table.counters.live
+            part.modified += table.counters.modified if table.oid in reachable else 0
             part.foreign = part.foreign or table.kind == "f"
             above = parents.get(above, 0)
     return sums
-
-
-_NOTHING_BELOW = Below()
 
 
 # --- what they need
@@ -241,7 +259,7 @@ def _missing(table: Table, policy: Policy, part: Below) -> list[Reason]:
     # The server's own catalogs never get statistics for what they did not hold when the database was made.
     if not policy.missing_stats or not table.lacks or table.catalog:
         return []
-    if max(table.counters.live, table.rows, part.live, part.rows) <= 0:
+    if max(table.counters.live, table.rows, part.live) <= 0:
         return []
     analysed = table.counters.analyzed_at is not None
     # A partitioned table's own counter of changes stays at 0, but it was empty when it was analysed.
@@ -259,7 +277,7 @@ def _stale(table: Table, policy: Policy, part: Below) -> list[Reason]:
     if table.partitioned:
         changed, of, text = part.modified, float(part.live), "rows of its partitions changed since ANALYZE"
         # Partitions that were analysed on their own have forgotten their changes; the number of their rows has not.
-        grown = round(abs(part.rows - table.rows))
+        grown = round(abs(part.live - table.rows))
         if table.rows >= 0 and grown > changed:
             changed, of, text = grown, table.rows, "rows more or fewer in its partitions than at its last ANALYZE"
     if changed < max(policy.mod_min, 1) or changed < policy.mod_ratio * of:

@@ -78,6 +78,17 @@ def test_a_name_means_a_session_or_all_of_its_kind(gates, session, wanted, expec
     assert gates.matches(session, wanted) is expected
 
 
+def test_a_machine_without_ssh_is_told_which_package_has_it(gates, monkeypatch):
+    monkeypatch.setattr(gates, "PROGRAMS", {"ssh-of-nobody": "openssh-client", "sh": "dash"})
+    monkeypatch.setattr(gates.os, "geteuid", lambda: 1000)
+    with pytest.raises(gates.Missing) as refused:
+        gates.prepare_machine()
+    text = str(refused.value)
+    assert text.startswith("missing: openssh-client")
+    assert "dash" not in text
+    assert "\n" not in text
+
+
 def test_a_session_that_is_stopped_takes_its_children_along(gates):
     session = gates.Session("hangs")
     nested = "import subprocess, sys; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); p.wait()"

@@ -232,3 +232,8 @@ def test_evidence_that_is_none_is_left_away():
 def test_an_item_that_was_skipped_counts_for_nothing():
     task = finish(looped(result(), {"skipped": True, "changed": False}))
     assert (task["status"], task["counts"]["ok"]) == ("done", 3)
+
+
+def test_a_role_that_skipped_everything_did_not_do_well_it_did_nothing():
+    task = finish({"skipped": True, "changed": False})
+    assert (task["worst"], task["counts"]["info"], task["counts"]["ok"]) == ("info", 1, 0)

@@ -49,8 +49,8 @@ def test_an_override_changes_the_named_keys_and_no_other():
 
 
 def test_params_are_merged_key_by_key():
-    changed = read_catalogue({"backups.latest": {"params": {"level": "presence"}}})
-    assert changed["backups.latest"].params == {"select": "latest", "level": "presence"}
+    changed = read_catalogue({"backups.latest": {"params": {"level": "presence", "timeout": "28m"}}})
+    assert changed["backups.latest"].params == {"select": "latest", "level": "presence", "timeout": "28m"}
 
 
 def test_a_list_in_an_override_stands_in_for_the_list_that_was_there():
@@ -126,7 +126,14 @@ def test_overrides_are_not_changed_by_reading_them():
         ({"host.memory": {"covers": [["host.load"]]}}, "has something other than text in 'covers'", "covers"),
         ({"host.memory": ["a"]}, "is a list, not a mapping", "id: {key: value}"),
         ({"host.memory": True}, "is a boolean, not a mapping", "id: {key: value}"),
-        ({"shop.carts": {**MINE, "covers": ["host.memry"]}}, "covers the unknown task 'host.memry'", "host.memory"),
+        ({"backups.all": {"covers": ["host.memry"]}}, "covers the unknown task 'host.memry'", "host.memory"),
+        ({"host.memory": {"budget": "5m"}}, "is a check, which has no 'budget'", "Take budget out"),
+        ({"postgres.vacuum": {"params": {}}}, "is a role, which has no 'params'", "Take params out"),
+        (
+            {"shop.vacuum": {"cadence": "daily", "role": "cadence.upkeep.postgres", "entry": "vacuum"}},
+            "uses the entry 'vacuum' of the role 'cadence.upkeep.postgres', as postgres.vacuum does",
+            "an entry point of its own",
+        ),
     ],
 )
 def test_a_mistake_is_refused_with_its_id_and_the_next_step(override, message, remedy):
@@ -141,12 +148,12 @@ def test_a_mistake_is_refused_with_its_id_and_the_next_step(override, message, r
 @pytest.mark.parametrize(
     "overrides",
     [
-        {"shop.carts": {**MINE, "covers": ["shop.carts"]}},
+        {"backups.all": {"covers": ["backups.all"]}},
         {"backups.latest": {"covers": ["backups.all"]}},
         {
-            "shop.a": {**MINE, "covers": ["shop.b"]},
-            "shop.b": {**MINE, "covers": ["shop.c"]},
-            "shop.c": {**MINE, "covers": ["shop.a"]},
+            "host.memory": {"covers": ["host.load"]},
+            "host.load": {"covers": ["host.units"]},
+            "host.units": {"covers": ["host.memory"]},
         },
     ],
 )
@@ -196,3 +203,8 @@ def test_a_task_of_the_users_own_may_need_a_library_too():
     own = {"shop.scan": {"cadence": "daily", "role": "shop_scan", "needs": ["docker"]}}
     assert needed_libraries({}, own) == ["docker"]
     assert needed_libraries({"postgres_clusters": [{}]}, "postgres.vacuum: false") == []
+
+
+def test_a_check_that_becomes_a_role_leaves_what_belongs_to_checks():
+    (entry,) = [read_catalogue({"backups.all": {"role": "acme.backups.all"}})["backups.all"]]
+    assert (entry.acts, entry.params, entry.covers, entry.cadence) == (True, None, (), "weekly")

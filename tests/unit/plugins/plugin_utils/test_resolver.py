@@ -188,8 +188,8 @@ def test_tasks_run_in_the_order_of_the_catalogue_and_then_by_id():
     twin = replace(CLOCK, id="host.a", order=10)
     order = [task.id for task in resolved(EVERYTHING, catalogue={**TASKS, "host.a": twin}).tasks]
     assert order == [
-        "host.a", "host.disks", "host.clock", "certificates.expiry", "backups.all", "postgres.vacuum",
-        "postgres.reindex", "backups.drill",
+        "host.a", "host.disks", "host.clock", "certificates.expiry", "backups.latest", "backups.all",
+        "postgres.vacuum", "postgres.reindex", "backups.drill",
     ]  # fmt: skip
 
 
@@ -277,12 +277,6 @@ def test_the_policy_of_the_host_is_added_to_the_params_of_the_catalogue():
 
 def test_a_role_reads_its_variable_itself():
     assert params_of(resolved(EVERYTHING), "postgres.vacuum") == {}
-
-
-def test_a_task_that_looks_at_less_is_covered_by_the_one_that_runs_too():
-    resolution = resolved(EVERYTHING, cadence="weekly")
-    assert "backups.latest" not in {task.id for task in resolution.tasks}
-    assert reasons(resolution)["backups.latest"] == "backups.all looks at the same and more"
 
 
 @pytest.mark.parametrize("narrowed", [{"cadence": "daily"}, {"cadence": "weekly", "skip": ("backups.all",)}])

@@ -347,6 +347,33 @@ def test_a_check_that_found_something_looks_again(state, bad):
         assert {entry["status"] for entry in result["checks"]} <= {"done", "failed"}
 
 
+def covering(**changes):
+    return {**item("look", "backups.all", period="2026-W47"), "covers": ["backups.latest"], **changes}
+
+
+def test_a_check_that_runs_stands_for_those_that_it_covers(state):
+    result = checkup(state, [item("look", "backups.latest"), covering()])
+    assert list(entries(result)) == ["backups.all"]
+    assert result["covered"] == [{"id": "backups.latest", "by": "backups.all"}]
+    assert "backups.latest" not in remembered(state)
+
+
+def test_a_check_that_was_settled_days_ago_stands_for_no_other(state):
+    checkup(state, [covering()])
+    result = checkup(state, [item("look", "backups.latest"), covering()])
+    assert {task_id: entry["status"] for task_id, entry in entries(result).items()} == {
+        "backups.latest": "done",
+        "backups.all": "carried",
+    }
+    assert result["covered"] == []
+
+
+def test_what_a_covering_check_sees_now_replaces_what_was_seen_before(state):
+    checkup(state, [item("look", "backups.latest")])
+    result = checkup(state, [item("look", "backups.latest"), covering()])
+    assert list(entries(result)) == ["backups.all"]
+
+
 def test_a_check_without_a_period_is_not_remembered(state):
     checkup(state, [item("look", period="")])
     assert not state.exists()

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import to_plain
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import rfc3339
+from tests.unit.plugins.module_utils._core.properties import unhurried
 
 INSTANT = datetime(2026, 11, 22, 5, 13, tzinfo=timezone(timedelta(hours=1)))
 
@@ -88,6 +89,7 @@ JSON = st.recursive(
 )
 
 
+@unhurried
 @given(JSON)
 def test_what_is_plain_stays_as_it_is_and_can_always_be_encoded(value):
     plain = to_plain(value)

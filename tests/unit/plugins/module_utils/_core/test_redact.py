@@ -18,6 +18,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.redact import
     redact_torn,
     redact_tree,
 )
+from tests.unit.plugins.module_utils._core.properties import unhurried
 
 # Letters and digits as generators of passwords make them, and the punctuation that a carrier lets through.
 WORD = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -112,6 +113,7 @@ def test_not_even_a_piece_of_a_secret_survives_its_carrier(carrier, alphabet):
         assert pieces_that_survive(carrier, secret) == []
 
 
+@unhurried
 @given(st.sampled_from(CARRIERS).flatmap(lambda case: st.tuples(st.just(case[0]), secrets_of(case[1]))))
 def test_nor_does_one_that_was_searched_for(case):
     assert pieces_that_survive(*case) == []
@@ -164,6 +166,7 @@ def test_an_ordinary_text_is_not_touched(text):
     assert redact_tree({"message": text})["message"] == text
 
 
+@unhurried
 @given(st.text(alphabet="abcdeghijlmnopqrstuvwxyz0123456789 .,/_-()%", max_size=200))
 def test_letters_without_a_sign_of_a_secret_are_not_touched(text):
     assume(
@@ -199,12 +202,14 @@ FRAGMENTS = [
 ]
 
 
+@unhurried
 @given(st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=8), max_size=25).map("".join))
 def test_redacting_twice_is_the_same_as_once(text):
     once = redact(text)
     assert redact(once) == once
 
 
+@unhurried
 @given(st.text(), st.lists(st.text(min_size=1, max_size=12), max_size=4))
 def test_with_known_secrets_too(text, secrets):
     once = redact(text, secrets)
@@ -213,6 +218,7 @@ def test_with_known_secrets_too(text, secrets):
     assert redact(once, secrets) == once
 
 
+@unhurried
 @given(st.text(min_size=1, max_size=30), st.text(max_size=30), st.text(max_size=30))
 def test_a_known_secret_is_masked_wherever_it_stands(secret, before, after):
     assume(secret.strip() and secret.strip("* \t") and secret.strip() not in f"[redacted {MASK}]")
@@ -258,6 +264,7 @@ def test_no_secret_masks_nothing():
     assert redact("as it was", ["", "***"]) == "as it was"
 
 
+@unhurried
 @given(st.text(WORD, min_size=6, max_size=40), st.integers(1, 39))
 def test_what_the_end_of_a_text_has_of_a_secret_is_masked(secret, length):
     assume(length < len(secret))

@@ -35,6 +35,7 @@ from tests.unit.plugins.module_utils._core.processes import (
     needs_root,
     wait_until,
 )
+from tests.unit.plugins.module_utils._core.properties import unhurried
 
 FRESH = {"schema": SCHEMA, "tasks": {}}
 
@@ -117,6 +118,7 @@ def test_the_name_of_a_host_is_one_safe_folder(name, folder):
     assert folder_name(name) == folder
 
 
+@unhurried
 @given(st.lists(st.text(max_size=300), min_size=2, max_size=2, unique=True))
 def test_different_hosts_have_different_folders_that_every_file_system_takes(names):
     folders = [folder_name(name) for name in names]

@@ -16,6 +16,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import 
     rfc3339,
     utc_now,
 )
+from tests.unit.plugins.module_utils._core.properties import unhurried
 
 ZONES = st.builds(lambda minutes: timezone(timedelta(minutes=minutes)), st.integers(-1439, 1439))
 EVENING = datetime(2026, 11, 22, 23, 30, tzinfo=timezone(timedelta(hours=-5)))
@@ -40,6 +41,7 @@ def test_a_time_without_zone_is_refused_rather_than_taken_for_local(reader):
         reader(datetime(2026, 11, 22))  # noqa: DTZ001  # a naive time is what is tested
 
 
+@unhurried
 @given(st.datetimes(timezones=ZONES, min_value=datetime(2, 1, 1), max_value=datetime(9998, 1, 1)))  # noqa: DTZ001
 def test_what_was_written_is_read_back(instant):
     assert parse_rfc3339(rfc3339(instant)) == instant.astimezone(timezone.utc).replace(microsecond=0)
@@ -107,6 +109,7 @@ def test_a_period_is_named_after_the_calendar_in_utc(cadence, instant, period):
     assert period_of(cadence, parse_rfc3339(instant)) == period
 
 
+@unhurried
 @given(st.sampled_from(CADENCES), st.datetimes(timezones=st.just(timezone.utc)), st.integers(0, 400))
 def test_periods_follow_one_another_and_never_come_back(cadence, instant, days):
     if instant.year < 9000:

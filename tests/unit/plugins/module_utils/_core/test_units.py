@@ -20,6 +20,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import 
     parse_quantity,
     parse_size,
 )
+from tests.unit.plugins.module_utils._core.properties import unhurried
 
 PARSERS = (parse_quantity, parse_duration, parse_size, parse_percent)
 
@@ -124,6 +125,7 @@ def test_a_quantity_of_another_kind_is_refused(parser, text, why):
         parser(text)
 
 
+@unhurried
 @given(st.one_of(st.text(), st.integers(), st.floats(), st.none(), st.binary()), st.sampled_from(PARSERS))
 def test_whatever_is_written_is_read_or_refused_with_its_name(text, parser):
     refusal = None
@@ -181,16 +183,19 @@ def test_a_size_is_written_for_a_person(count, text):
     assert format_size(count) == text
 
 
+@unhurried
 @given(st.floats(0, 10**9))
 def test_a_written_duration_is_read_back_to_the_digits_shown(seconds):
     assert parse_duration(format_duration(seconds)) == pytest.approx(seconds, rel=0.05, abs=0.0051)
 
 
+@unhurried
 @given(st.integers(0, 2**55))
 def test_a_written_size_is_read_back_to_the_digits_shown(count):
     assert parse_size(format_size(count)) == pytest.approx(count, rel=0.05)
 
 
+@unhurried
 @given(st.integers(0, 10**9), st.sampled_from(["ms", "s", "m", "h", "d", "w"]))
 def test_a_duration_grows_with_its_number(number, unit):
     assert parse_duration(f"{number}{unit}") < parse_duration(f"{number + 1}{unit}")
