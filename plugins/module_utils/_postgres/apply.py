@@ -59,6 +59,15 @@ CANCELLED = "57014"
 _CONNECTION_CLASSES = ("08", "57P")
 
 
+def class_of(sqlstate: str, seconds: float, hard: Deadline, statement_timeout: float) -> str:
+    """Return a key of ``SKIP_REASONS``, or ``LOCK``, ``STOP`` or ``FAIL``. *seconds* is how long the statement ran."""
+    if sqlstate != CANCELLED:
+        return _CLASSES.get(sqlstate, FAIL)
+    if hard.expired:
+        return "time_limit"
+    return "timeout" if statement_timeout and seconds >= statement_timeout * 0.9 else "cancelled"
+
+
 @dataclass
 class Progress:
     """What happened to one table so far. ``failed`` and ``why`` are empty while it may still be tried."""
@@ -307,7 +316,7 @@ class Run:
     def _refused(self, statement: Statement, error: ServerError, seconds: float) -> None:
         together = self._of(statement)
         alone = len(together) == 1
-        kind = self._class_of(error, seconds)
+        kind = class_of(error.sqlstate, seconds, self._limits.hard, self._options.statement_timeout)
         if kind == STOP or (kind == FAIL and alone and self._options.stop_on_error):
             self._stopped = True
         for progress in together:
@@ -321,15 +330,6 @@ class Run:
             else:
                 # One table ended the statement for all: each is tried alone, and then it shows which.
                 progress.reopen()
-
-    def _class_of(self, error: ServerError, seconds: float) -> str:
-        """Return a key of ``SKIP_REASONS``, or ``LOCK``, ``STOP`` or ``FAIL``."""
-        if error.sqlstate == CANCELLED:
-            if self._limits.hard.expired:
-                return "time_limit"
-            own = self._options.statement_timeout
-            return "timeout" if own and seconds >= own * 0.9 else "cancelled"
-        return _CLASSES.get(error.sqlstate, FAIL)
 
     # --- what came of it
 

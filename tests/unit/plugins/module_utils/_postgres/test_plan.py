@@ -370,7 +370,7 @@ def test_it_is_vacuumed_last_though_it_needs_it_most() -> None:
 
 def many(count: int, **given: Any) -> list[Table]:
     values = {"live": 300, "dead": 5_000, "pages": 20, "rows": 5_300.0, **given}
-    return [table(f"small_{number}", 1000 + number, **values) for number in range(count)]
+    return [table(f"small_{number}", 20_000 + number, **values) for number in range(count)]
 
 
 def first_of(*tables: Table, version: int = 150018, **options: Any) -> list[Any]:
