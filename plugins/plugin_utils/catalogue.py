@@ -35,6 +35,7 @@ class Entry:
     entry: str = "main"
     source: str = ""  # `from` in the file, which is a word of Python
     into: str = ""
+    shape: str = ""
     policy: str = ""
     params: Mapping[str, Any] | None = None
     needs: tuple[str, ...] = ()
@@ -54,7 +55,7 @@ class Entry:
 
 _KEYS = {"from" if field.name == "source" else field.name for field in fields(Entry)} - {"id"}
 _CHECK_KEYS = {"check", "params", "into", "policy", "deadline", "covers"}
-_ROLE_KEYS = {"role", "entry", "budget"}
+_ROLE_KEYS = {"role", "entry", "budget", "shape"}
 _LISTS = ("needs", "covers")
 _MAPPINGS = ("params",)
 

@@ -198,6 +198,10 @@ def with_plan(result: dict[str, Any], resolved: Resolved) -> dict[str, Any]:
     if problems:
         worst = max(Severity.from_word(word) for word, count in result["summary"]["counts"].items() if count)
         result["summary"]["worst"] = worst.word
+    told_by = {task.id: task.variables for task in resolved.tasks if task.variables}
+    for finding in result["findings"]:
+        if finding["code"] == "task.invalid" and finding.get("task") in told_by:
+            finding["remedy"] = f"{finding['remedy']} It is told by {' and '.join(told_by[finding['task']])}.".strip()
     settled = [entry for entry in result["checks"] + result["acting"] if entry["status"] == "carried"]
     result["findings"] = problems + result["findings"]
     result["left_out"] = [left.as_dict() for left in resolved.left_out] + [

@@ -18,7 +18,7 @@ Group = Mapping[str, Any]
 
 
 def group_findings(report: Mapping[str, Any], least: Severity) -> list[dict[str, Any]]:
-    """Return the findings of *least* or worse, one entry for each code and subject with the ``hosts`` that have it.
+    """Return the findings of *least* or worse, one entry for each trouble with the ``hosts`` that have it.
 
     The report's order stands: worst first.
     """
@@ -26,12 +26,31 @@ def group_findings(report: Mapping[str, Any], least: Severity) -> list[dict[str,
     for finding in report["findings"]:
         if Severity.from_word(finding["severity"]) < least:
             continue
+        group = groups.setdefault(_trouble(finding), {**finding, "hosts": [], "subjects": []})
+        for key, name in (("hosts", finding["host"]), ("subjects", finding["subject"])):
+            if name not in group[key]:
+                group[key].append(name)
+    return [_named_once(group) for group in groups.values()]
+
+
+def _trouble(finding: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return what makes two findings the same trouble, which one line can tell."""
+    same = finding["subject"]
+    if same == finding["host"]:
         # A subject that is the host itself differs on each host, and is the same trouble all the same.
-        subject = "" if finding["subject"] == finding["host"] else finding["subject"]
-        group = groups.setdefault((finding["severity"], finding["code"], subject), {**finding, "hosts": []})
-        if finding["host"] not in group["hosts"]:
-            group["hosts"].append(finding["host"])
-    return list(groups.values())
+        same = ""
+    elif finding["code"] == "task.invalid":
+        # Several checks may be told by one variable: one mistake in it is one trouble.
+        same = finding["message"].removeprefix(finding["subject"])
+    return finding["severity"], finding["code"], same
+
+
+def _named_once(group: dict[str, Any]) -> dict[str, Any]:
+    others = len(group["subjects"]) - 1
+    if group["code"] == "task.invalid" and others:
+        rest = group["message"].removeprefix(group["subject"])
+        group["message"] = f"{group['subject']} and {_count(others, 'other task')}{rest}"
+    return group
 
 
 def name_hosts(hosts: Sequence[str], total: int) -> str:

@@ -52,6 +52,7 @@ class Task:
     period: str
     params: Mapping[str, Any]
     digest: str
+    variables: tuple[str, ...] = ()  # where on the host's inventory the parameters come from
 
     @property
     def id(self) -> str:
@@ -140,7 +141,8 @@ def resolve(catalogue: Catalogue, selection: Selection, variables: Mapping[str, 
                 )
             )
             continue
-        tasks.append(Task(entry, period_of(entry.cadence, now), params, _digest(entry, params, variables)))
+        told_by = tuple(name for name in (entry.source, entry.policy) if name in variables)
+        tasks.append(Task(entry, period_of(entry.cadence, now), params, _digest(entry, params, variables), told_by))
     return Resolved(tuple(tasks), tuple(left_out), tuple(problems))
 
 
@@ -178,7 +180,13 @@ def _params(entry: Entry, variables: Mapping[str, Any]) -> dict[str, Any]:
             )
         if into:
             params[into] = value
-        elif not entry.acts:
+        elif entry.acts:
+            if entry.shape == "list" and not isinstance(value, list):
+                raise InvalidInput(
+                    f"The variable {name} is a {type_word(value)}, it must be a list.",
+                    f"Write {name} with a - for each.",
+                )
+        else:
             if not isinstance(value, dict):
                 raise InvalidInput(
                     f"The variable {name} is a {type_word(value)}, it must be a mapping of options of {entry.check}.",

@@ -370,3 +370,11 @@ def test_the_plan_of_an_unreachable_host_is_not_whole(fleet: Fleet) -> None:
 def test_a_cadence_runs_from_any_directory_without_configuration(fleet: Fleet) -> None:
     ran: Ran = fleet.dead("dead1").play("weekly", "--limit", "web1", upkeep_only="host")
     assert ran.row("web1")["status"] == "examined" and len(ran.tasks("web1")) == 6
+
+
+def test_one_mistake_in_a_policy_is_said_once_with_the_variable_that_holds_it(fleet: Fleet) -> None:
+    fleet.variables["host_policy"] = {"disk_warning": "eighty"}
+    ran = fleet.play("daily", upkeep_only="host")
+    assert len(ran.findings("task.invalid")) == 6 and ran.code == 2
+    assert ran.output.count("'eighty'") == 1
+    assert "It is told by host_policy." in ran.output

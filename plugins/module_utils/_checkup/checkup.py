@@ -21,7 +21,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._checkup.records im
     record_of,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._checkup.registry import find_check
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import validate
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import Check, validate
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import (
     InvalidInput,
     StateError,
@@ -258,22 +258,30 @@ def _prepare(check: Mapping[str, Any], now: datetime, learn_secrets: Callable[[f
     found = find_check(check["check"])
     valid = validate(found.name, found.argument_spec, check["params"], found.rules)
     learn_secrets(valid.secrets)
-    return Job(check["id"], lambda: found.run(valid.params, now).as_result(), parse_duration(check["deadline"]))
+    return Job(check["id"], lambda: _look(found, valid.params, now), parse_duration(check["deadline"]))
+
+
+def _look(check: Check, params: dict[str, Any], now: datetime) -> dict[str, Any]:
+    try:
+        return {"result": check.run(params, now).as_result()}
+    except InvalidInput as error:
+        # Told apart from a failure: this is mended in the inventory, not on the host.
+        return {"refused": {"message": error.message, "remedy": error.remedy, "evidence": error.evidence}}
 
 
 def _ran(check: Mapping[str, Any], end: Ended, stamp: str) -> dict[str, Any]:
+    if end.how == DONE and "refused" in end.value:
+        end = Ended(end.name, REFUSED, seconds=end.seconds, **end.value["refused"])
     if end.how != DONE:
         return {
             **_entry(check, FAILED, Severity.UNKNOWN.word, count_by_severity([Severity.UNKNOWN]), end.seconds),
             "findings": [failed_task(check["id"], end, stamp)],
         }
-    summary = end.value["summary"]
+    result = end.value["result"]
+    summary = result["summary"]
     return {
         **_entry(check, RAN, summary["worst"], summary["counts"], end.seconds),
-        "changed": end.value["changed"],
-        "findings": end.value["findings"],
-        "actions": end.value["actions"],
-        "metrics": end.value["metrics"],
+        **{key: result[key] for key in ("changed", "findings", "actions", "metrics")},
     }
 
 

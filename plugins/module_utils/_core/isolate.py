@@ -17,6 +17,7 @@ SIGHUP. Should this process be killed itself, the children end by an alarm of th
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import math
 import os
@@ -45,7 +46,7 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GRACE = 0.3  # for a child to end by itself, after its answer or after SIGTERM; less in nested calls
 _PATIENCE = 1.0  # for the kernel to end a killed child
 _HEARTBEAT = 0.25  # between looks for children that died while somebody else holds their pipe open
-_TICK = 0.005  # between looks at children that are about to end
+_TICK = 0.002  # between looks at children that are about to end
 _LONGEST = 30 * 86400.0
 
 _depth = 0  # how many calls of run_isolated are around this process
@@ -356,6 +357,7 @@ def _be_child(job: Job, writer: int, foreign: Sequence[int], mask: set[Any]) -> 
     try:
         os.setsid()
         _depth += 1
+        gc.freeze()  # or the first collection would touch, and so copy, all memory of the parent
         for descriptor in foreign:
             os.close(descriptor)
         for number in _STOPPING:

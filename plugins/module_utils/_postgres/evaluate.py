@@ -147,12 +147,8 @@ def evaluate(snapshot: Snapshot, records: Sequence[Record], policy: Policy, seco
 
 def _of_table(record: Record, policy: Policy) -> Finding | None:
     if record.status == PLANNED:
-        return _finding(
-            record,
-            "pg.vacuum_needed",
-            Severity.INFO,
-            f"needs {' and '.join(record.actions).upper()}: {record.reason_text}",
-        )
+        work = " and ".join(action.upper() for action in record.actions)
+        return _finding(record, "pg.vacuum_needed", Severity.INFO, f"needs {work}: {record.reason_text}")
     if record.status == PARTIAL:
         return _held_back(record)
     if record.status == FAILED:

@@ -149,10 +149,6 @@ class Server:
     reads_statistics: bool
     now: datetime
 
-    @property
-    def major(self) -> int:
-        return self.version // 10000
-
 
 @dataclass(frozen=True)
 class Counters:

@@ -382,3 +382,18 @@ def test_every_task_of_the_catalogue_runs_is_left_out_or_is_a_problem_and_just_o
     assert all(left.reason for left in resolution.left_out)
     orders = [catalogue[task.id].order for task in resolution.tasks]
     assert orders == sorted(orders)
+
+
+def test_a_role_that_takes_a_list_is_not_started_with_anything_else():
+    vacuum = Entry(
+        "postgres.vacuum", "weekly", role="cadence.upkeep.postgres", source="postgres_clusters", shape="list"
+    )
+    resolution = resolved({"postgres_clusters": {"name": "main"}}, catalogue=catalogue_of(vacuum))
+    assert resolution.tasks == ()
+    assert resolution.problems[0].message == "The variable postgres_clusters is a mapping, it must be a list."
+
+
+def test_a_task_knows_which_variables_told_it():
+    told = {task.id: task.variables for task in resolved(EVERYTHING).tasks}
+    assert told["certificates.expiry"] == ("certificates_inventory",)
+    assert told["host.clock"] == ()

@@ -56,6 +56,10 @@ def fail(params, now):
     raise ConnectionFailed("The server db1 refuses.", "Start it.", {"port": 5432})
 
 
+def refuse(params, now):
+    raise InvalidInput("'eighty' is no percentage.", "Write it like 80%.")
+
+
 def fail_with_secret(params, now):
     raise ConnectionFailed(
         "postgresql://app:hunter2@db1/shop refuses.", "Try password=hunter2.", {"login_password": "hunter2"}
@@ -90,7 +94,7 @@ def unloadable():
 
 @pytest.fixture(autouse=True)
 def checks(monkeypatch):
-    toys = [look, plan, say_now, fail, fail_with_secret, fail_without_period, break_down, hang, die, leak]
+    toys = [look, plan, say_now, fail, refuse, fail_with_secret, fail_without_period, break_down, hang, die, leak]
     checks = {toy.__name__: (lambda toy=toy: Check(toy.__name__, SPEC, toy)) for toy in toys}
     picky = Check("picky", {"a": {"type": "str"}, "b": {"type": "str"}}, look, {"required_one_of": [["a", "b"]]})
     monkeypatch.setattr(registry, "CHECKS", {**checks, "picky": lambda: picky, "unloadable": unloadable})
@@ -210,6 +214,12 @@ def test_a_defect_of_a_check_says_where_it_is_and_shows_no_traceback(state):
     (finding,) = checkup(state, [item("break_down")])["findings"]
     assert "test_checkup.py" in finding["evidence"]["raised_at"]
     assert "Traceback" not in json.dumps(finding)
+
+
+def test_what_a_check_refuses_of_its_parameters_is_told_apart_from_a_failure(state):
+    result = checkup(state, [item("refuse")])
+    assert codes(result) == ["task.invalid"]
+    assert result["findings"][0]["remedy"] == "Write it like 80%."
 
 
 def test_hanging_checks_wait_side_by_side(state):

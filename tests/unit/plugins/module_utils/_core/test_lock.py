@@ -322,7 +322,7 @@ def test_no_file_is_read_as_nobody(tmp_path):
     assert read_holder(str(tmp_path / "x.lock")) == {}
 
 
-@pytest.mark.parametrize("pid", ["many", None, 10**30, 2**22 + 1])
+@pytest.mark.parametrize("pid", ["many", 10**30])
 def test_a_senseless_holder_is_told_as_it_stands_and_costs_no_error(path, pid):
     with HostLock(path, "run-1"):
         with open(path, "w", encoding="utf-8") as stream:

@@ -21,55 +21,48 @@ HERE = connection_of(params(login_host="db1", login_password="hunter2", login_us
 
 
 # Recorded from libpq 15 to 18 under psycopg2 2.9 and psycopg 3.3.
+TCP = 'connection to server at "localhost" (127.0.0.1), port 5432 failed: '
+WRONG = 'FATAL:  password authentication failed for user "postgres"'
+NOT_THERE = "\tIs the server running on that host and accepting TCP/IP connections?\n"
+NO_ROOT = 'root certificate file "/nowhere" does not exist'
+NO_LINE = 'no pg_hba.conf entry for host "127.0.0.1", user "u", database "d", no encryption'
+NO_NAME = 'could not translate host name "nowhere.invalid" to address: Name or service not known'
+
+
 @pytest.mark.parametrize(
     ("said", "reason", "next_step"),
     [
+        (f"{TCP}{WRONG}\n{TCP}{WRONG}\n", WRONG.removeprefix("FATAL:  "), "login_password"),
+        (f"connection failed: {TCP}Connection refused\n{NOT_THERE}", "Connection refused", "listens"),
         (
-            'connection to server at "localhost" (127.0.0.1), port 5432 failed: FATAL:  password authentication failed '
-            'for user "postgres"\nconnection to server at "localhost" (127.0.0.1), port 5432 failed: FATAL:  password '
-            'authentication failed for user "postgres"\n',
-            'password authentication failed for user "postgres"',
-            "login_password",
-        ),
-        (
-            'connection failed: connection to server at "127.0.0.1", port 1 failed: Connection refused\n'
-            "\tIs the server running on that host and accepting TCP/IP connections?",
-            "Connection refused",
-            "listens",
-        ),
-        (
-            'connection is bad: connection to server on socket "/run/pg/.s.PGSQL.5432" failed: No such file or directory\n'
+            'connection is bad: connection to server on socket "/run/pg/.s.PGSQL.5432" failed: '
+            "No such file or directory\n"
             "\tIs the server running locally and accepting connections on that socket?\n",
             "No such file or directory",
             "socket",
         ),
         (
-            'connection to server at "localhost" (127.0.0.1), port 5432 failed: root certificate file "/nowhere" does not '
-            "exist\nEither provide the file, use the system's trusted roots with sslrootcert=system, or change sslmode to "
-            "disable server certificate verification.\n",
-            'root certificate file "/nowhere" does not exist',
+            f"{TCP}{NO_ROOT}\nEither provide the file, use the system's trusted roots with sslrootcert=system, or "
+            "change sslmode to disable server certificate verification.\n",
+            NO_ROOT,
             "ca_cert",
         ),
         (
-            'connection to server at "db" (::1), port 5432 failed: Connection refused\n'
-            "\tIs the server running on that host and accepting TCP/IP connections?\n"
-            'connection to server at "db" (127.0.0.1), port 5432 failed: FATAL:  no pg_hba.conf entry for host '
-            '"127.0.0.1", user "u", database "d", no encryption\n',
-            'Connection refused; no pg_hba.conf entry for host "127.0.0.1", user "u", database "d", no encryption',
+            f"{TCP}Connection refused\n{NOT_THERE}{TCP}FATAL:  {NO_LINE}\n",
+            f"Connection refused; {NO_LINE}",
             "pg_hba.conf",
         ),
+        (f"{NO_NAME}\n", NO_NAME, "login_host"),
         (
-            'could not translate host name "nowhere.invalid" to address: Name or service not known\n',
-            'could not translate host name "nowhere.invalid" to address: Name or service not known',
-            "login_host",
+            'invalid dsn: invalid connection option "x"\n',
+            'invalid dsn: invalid connection option "x"',
+            "connect_params",
         ),
-        ('invalid dsn: invalid connection option "bogus"\n', 'invalid dsn: invalid connection option "bogus"', "connect_p"),
-        ('connection to server at "a", port 1 failed: FATAL:  sorry, too many clients already', "sorry, too many clients"
-         " already", "max_connections"),
+        (f"{TCP}FATAL:  sorry, too many clients already", "sorry, too many clients already", "max_connections"),
         ("\x1b[31mstrange\x07", r"\x1b[31mstrange\x07", "psql"),
         ("", "it said nothing", "psql"),
     ],
-)  # fmt: skip
+)
 def test_a_refusal_is_one_sentence_with_the_next_step(said: str, reason: str, next_step: str) -> None:
     assert condense(said) == reason
     error = refused(HERE, "shop", said)

@@ -35,7 +35,7 @@ SUBJECT = "main: shop.public.orders"
 
 def ended(one: Table = DIRTY, policy: Policy = POLICY, **how: Any) -> Record:
     """The record of one table, proven done and clean unless *how* says otherwise."""
-    after = {**{"dead": 0, "modified": 0}, **how.pop("after", {})}
+    after = {"dead": 0, "modified": 0, **how.pop("after", {})}
     values: dict[str, Any] = {
         "attempts": {one.oid: Attempt(count=1, seconds=0.5)},
         "proven": frozenset((one.oid,)),
