@@ -163,13 +163,16 @@ def test_one_mistake_that_several_checks_were_told_is_said_once():
         found("unknown", "task.invalid", name, f"{name} could not look: 'eighty' is no percentage.")
         for name in ("host.clock", "host.load", "host.memory")
     ]
-    (group,) = group_findings(report_of({"db1": looked(findings=told)}), Severity.WARNING)
+    (group,) = group_findings(report_of({"db1": looked(task("host.load", "unknown"), findings=told)}), Severity.WARNING)
     assert group["message"] == "host.clock and 2 other tasks could not look: 'eighty' is no percentage."
 
 
 def test_different_mistakes_are_said_one_by_one():
     told = [found("unknown", "task.invalid", name, f"{name} could not look: no {name}.") for name in ("a.b", "c.d")]
-    assert len(group_findings(report_of({"db1": looked(findings=told)}), Severity.WARNING)) == 2
+    assert (
+        len(group_findings(report_of({"db1": looked(task("host.load", "unknown"), findings=told)}), Severity.WARNING))
+        == 2
+    )
 
 
 def test_the_same_trouble_twice_on_one_host_names_the_host_once():

@@ -218,7 +218,7 @@ def test_a_defect_of_a_check_says_where_it_is_and_shows_no_traceback(state):
 
 def test_what_a_check_refuses_of_its_parameters_is_told_apart_from_a_failure(state):
     result = checkup(state, [item("refuse")])
-    assert codes(result) == ["task.invalid"]
+    assert codes(result) == [("task.invalid", "refuse", "unknown")]
     assert result["findings"][0]["remedy"] == "Write it like 80%."
 
 
