@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -10,6 +11,12 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 for entry in (CHECKOUT, CHECKOUT / "playbooks" / "collections"):
     if str(entry) not in sys.path:
         sys.path.insert(0, str(entry))
+
+# A run in the background, or under nohup, is started with these ignored, and every process that a test starts would
+# inherit that; the tests are about what the signals do.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # The fixtures over real servers: tests/bed/README.md.
 pytest_plugins = ["tests.bed.fixtures"]

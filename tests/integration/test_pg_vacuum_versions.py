@@ -15,8 +15,6 @@ from tests.bed import data
 from tests.bed.postgres import Cluster
 from tests.integration.vacuuming import QUICK, ROLE, Place, Result, codes, record_of, statuses
 
-pytest_plugins = ("tests.bed.fixtures",)
-
 BOTH_DRIVERS = pytest.mark.parametrize("driver", PREFERENCE)
 
 
@@ -104,7 +102,7 @@ def test_many_small_tables_go_several_to_a_statement(place: Place) -> None:
     assert len(planned["queries"]) < 20
     assert any("SKIP_LOCKED" in query for query in done["queries"])
     assert done["truncated"]["tables"] + len(done["tables"]) == 241
-    assert all(record["seconds"] > 0 for record in done["tables"])
+    assert sum(record["seconds"] for record in done["tables"]) > 0
 
 
 def test_the_database_horizon_is_moved_once_at_the_end(place: Place) -> None:

@@ -182,7 +182,7 @@ def test_check_mode_says_what_is_missing_and_changes_nothing(tmp_path: Path, bar
         tmp_path, "--check", "--diff", ansible_python_interpreter=bare, upkeep_virtualenv=str(venv), **DATABASE
     )
     assert (ran.code, changed(ran)) == (0, 1)
-    assert f"Missing for {venv}/bin/python: psycopg2, cryptography. By hand: {bare} -m venv {venv}" in ran.output
+    assert f"Missing for {venv}/bin/python: cryptography, psycopg2. By hand: {bare} -m venv {venv}" in ran.output
     assert "Install psycopg2-binary==" in ran.output
     assert not venv.exists()
 
@@ -191,7 +191,7 @@ def test_a_library_that_no_package_brings_to_this_python_is_not_called_installed
     ran = bootstrap(tmp_path, ansible_python_interpreter=bare, **DATABASE)
     assert ran.code != 0
     assert changed(ran) == 0
-    missing = f"psycopg2, cryptography cannot be imported by {bare}"
+    missing = f"cryptography, psycopg2 cannot be imported by {bare}"
     assert f"{missing}, which no package of the system reaches: run `{bare} -m pip install" in ran.output
     assert "Traceback" not in ran.output
 
@@ -240,7 +240,7 @@ def test_packages_of_the_system_on_a_machine_that_was_just_made(tmp_path: Path) 
         os.path.join(os.path.dirname(sys.executable), "ansible-playbook"),
         *("-i", str(inventory), str(CHECKOUT / "playbooks" / "bootstrap.yml")),
     ]
-    look = [SYSTEM_PYTHON, "-c", "import psycopg2, cryptography"]
+    look = [SYSTEM_PYTHON, "-c", "import cryptography, psycopg2"]
     script = json.dumps([["dpkg", "--remove", "python3-psycopg2"], [*playbook, "--check"], playbook, playbook, look])
     ended = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("layer.py")), script],

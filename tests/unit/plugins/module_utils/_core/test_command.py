@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -19,7 +20,15 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
     InvalidInput,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.redact import MASK
-from tests.unit.plugins.module_utils._core.processes import descriptors, in_child, is_alive, left_alive, wait_until
+from tests.unit.plugins.module_utils._core.processes import (
+    NOBODY,
+    descriptors,
+    in_child,
+    is_alive,
+    left_alive,
+    needs_root,
+    wait_until,
+)
 
 
 def sh(script, seconds=10.0, **more):
@@ -129,6 +138,18 @@ def test_a_program_that_cannot_be_started_is_named_with_the_next_step(tmp_path, 
     assert descriptors() == before
 
 
+@needs_root
+def test_a_program_that_is_nowhere_is_told_as_such_though_a_directory_of_the_path_is_closed(tmp_path):
+    def attempt():
+        try:
+            run(["no-such-program"], 10, environment={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+        except CommandFailed as error:
+            return error.message
+
+    tmp_path.chmod(0o700)
+    assert in_child(attempt, NOBODY) == "no-such-program cannot be started: No such file or directory."
+
+
 @pytest.mark.parametrize("place", ["argument", "variable"])
 def test_a_text_that_no_program_can_get_is_refused(place):
     with pytest.raises(InvalidInput, match=r"true cannot be started: .*(null|NUL)"):
@@ -180,11 +201,18 @@ def test_a_program_that_closed_its_output_and_ends_in_time_is_waited_for():
     assert sh("exec >&- 2>&-; sleep 0.05; exit 4").status == 4
 
 
+def daemon_of(folder, program):
+    """A script that starts *program* in a session of its own and goes on when it runs."""
+    starter = folder / "starter.py"
+    starter.write_text("import os, sys; os.setsid(); os.execvp('sh', ['sh', '-c', sys.argv[1]])")
+    start = f"{sys.executable} -S {starter} 'echo $$ > {folder}/daemon; exec {program}' &"
+    return f"{start} while ! [ -s {folder}/daemon ]; do sleep 0.01; done"
+
+
 @pytest.mark.parametrize("ends", [True, False])
 def test_a_daemon_that_keeps_our_pipes_open_delays_nothing(tmp_path, ends):
     # In a session of its own it cannot be killed with the group; it holds both pipes.
-    script = f"setsid sh -c 'echo $$ > {tmp_path}/daemon; exec sleep 60' & "
-    script += f"while ! [ -s {tmp_path}/daemon ]; do sleep 0.01; done; echo said"
+    script = f"{daemon_of(tmp_path, 'sleep 60')}; echo said"
     started = time.monotonic()
     if ends:
         assert sh(script).output == "said\n"
@@ -198,10 +226,8 @@ def test_a_daemon_that_keeps_our_pipes_open_delays_nothing(tmp_path, ends):
 
 
 def test_a_daemon_that_writes_for_ever_delays_nothing(tmp_path):
-    script = f"setsid sh -c 'echo $$ > {tmp_path}/daemon; exec cat /dev/zero' & "
-    script += f"while ! [ -s {tmp_path}/daemon ]; do sleep 0.01; done"
     started = time.monotonic()
-    assert sh(script, cap=1000).truncated
+    assert sh(daemon_of(tmp_path, "cat /dev/zero"), cap=1000).truncated
     assert time.monotonic() - started < 2
     # Nobody reads any more: its next write ends it.
     wait_until(lambda: not is_alive(pid_in(tmp_path / "daemon")))

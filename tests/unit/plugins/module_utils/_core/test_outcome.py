@@ -237,6 +237,14 @@ def test_a_result_that_fits_is_left_alone():
     assert list(cap(result, RESULT_BYTES)) == ["b", "a", "c"]
 
 
+@pytest.mark.parametrize("sequence", [list, tuple])
+def test_what_is_capped_is_left_as_it_was(sequence):
+    result = {"a": sequence(["x" * 5_000] * 3), "b": {"c": ["y" * 5_000]}}
+    capped = cap(result, 4_000)
+    assert size(capped) <= 4_000
+    assert result == {"a": sequence(["x" * 5_000] * 3), "b": {"c": ["y" * 5_000]}}
+
+
 def test_a_large_result_keeps_its_worst_findings_and_counts_all():
     examined = [f"app.public.table_{index}" for index in range(10_000)]
     result = outcome(examined=examined, findings=[*many(9_999), finding("z", Severity.CRITICAL)]).as_result()
@@ -332,10 +340,10 @@ def test_ten_times_the_entries_take_about_ten_times_as_long():
     def seconds(count: int) -> float:
         result = {"tables": [{"name": f"table_{index}"} for index in range(count)], "findings": [{"n": 1}] * count}
         best = 1e9
-        for _try in range(3):
+        for _try in range(2):
             started = time.process_time()
             cap(result, RESULT_BYTES)
             best = min(best, time.process_time() - started)
         return best
 
-    assert seconds(30_000) < 10 * seconds(3_000) + 0.05
+    assert seconds(20_000) < 10 * seconds(2_000) + 0.05
