@@ -57,7 +57,11 @@ def contract(session: nox.Session) -> None:
 @nox.session
 def integration(session: nox.Session) -> None:
     """Modules, playbooks and the installed collection against real servers."""
-    run_pytest(session, "tests/bed", "tests/integration", "-m", "not soak and not target_python", "--durations=20")
+    # Two at a time, a file stays with one worker: the tests wait for servers more than they compute.
+    spread = () if session.posargs else ("-n", "2", "--dist", "loadfile")
+    run_pytest(
+        *(session, "tests/bed", "tests/integration", "-m", "not soak and not target_python"), *spread, "--durations=20"
+    )
 
 
 @nox.session

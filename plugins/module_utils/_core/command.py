@@ -10,6 +10,7 @@ import errno
 import os
 import selectors
 import shlex
+import shutil
 import signal
 import subprocess
 import threading
@@ -168,11 +169,16 @@ def _start(
             "Correct the option that it comes from.",
         ) from None
     except OSError as error:
+        number = error.errno or 0
+        # One directory in PATH that is closed to us makes the kernel say EACCES for whatever is in none of them.
+        path = variables.get("PATH")
+        if number == errno.EACCES and "/" not in program and shutil.which(program, os.F_OK, path) is None:
+            number = errno.ENOENT
         remedy = {
             errno.ENOENT: f"Install {program}, or give its full path.",
             errno.EACCES: f"Make {program} executable for the user that runs the task.",
-        }.get(error.errno or 0, "")
-        raise CommandFailed(f"{program} cannot be started: {error.strerror}.", remedy) from error
+        }.get(number, "")
+        raise CommandFailed(f"{program} cannot be started: {os.strerror(number)}.", remedy) from error
 
 
 def _wait(process: subprocess.Popen[bytes], pump: _Pump, deadline: Deadline) -> int | None:

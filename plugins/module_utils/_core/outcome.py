@@ -169,7 +169,8 @@ def _fit(result: dict[str, Any], limit: int, prepare: Callable[[Any], Any]) -> d
     """
     given = {key: value for key, value in result.items() if isinstance(value, (list, tuple))}
     rest: dict[str, Any] = prepare({key: value for key, value in result.items() if key not in given})
-    lists: dict[str, list[Any]] = prepare({key: _head(value, 2 * limit) for key, value in given.items()})
+    heads = {key: _head(value, 2 * limit) for key, value in given.items()}
+    lists: dict[str, list[Any]] = {key: list(entries) for key, entries in prepare(heads).items()}
     sizes = {key: [_size(entry) for entry in entries] for key, entries in lists.items()}
     whole = all(len(entries) == len(given[key]) for key, entries in lists.items())
     empty: dict[str, list[Any]] = {key: [] for key in lists}

@@ -137,23 +137,7 @@ _RULES: tuple[tuple[tuple[str, ...], re.Pattern[str], Any], ...] = (
     # Tokens that show by their form what they are.
     (("eyj",), re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)*"), MASK),
     (
-        (
-            "ghp_",
-            "gho_",
-            "ghu_",
-            "ghs_",
-            "ghr_",
-            "github_",
-            "glpat-",
-            "xox",
-            "akia",
-            "asia",
-            "sk-",
-            "hvs.",
-            "npm_",
-            "dckr_",
-            "age-secret-key-",
-        ),
+        ("gh", "glpat-", "xox", "akia", "asia", "sk-", "hvs.", "npm_", "dckr_", "age-secret-key-"),
         re.compile(
             r"\b(?:(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|sk-|hvs\.|npm_|dckr_pat_)[\w-]{12,}"
             r"|(?:AKIA|ASIA)[A-Z0-9]{12,}|AGE-SECRET-KEY-[A-Z0-9]{12,})"
