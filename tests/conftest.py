@@ -6,6 +6,8 @@ import signal
 import sys
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 for entry in (CHECKOUT, CHECKOUT / "playbooks" / "collections"):
@@ -17,6 +19,10 @@ for entry in (CHECKOUT, CHECKOUT / "playbooks" / "collections"):
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
+
+# The first draw on a fresh machine builds tables, and a busy machine is slow: neither is a fault of what is tested.
+settings.register_profile("upkeep", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("upkeep")
 
 # The fixtures over real servers: tests/bed/README.md.
 pytest_plugins = ["tests.bed.fixtures"]
