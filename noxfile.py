@@ -256,6 +256,9 @@ def environment(session: nox.Session, **more: str) -> dict[str, str]:
         "PATH": os.pathsep.join([session.bin, interpreters.honest_path()]),
         "ANSIBLE_CONFIG": str(settings),
         "ANSIBLE_COLLECTIONS_PATH": str(home / ".ansible" / "collections"),
+        # A local connection takes the home of the account for these two, whatever HOME says.
+        "ANSIBLE_REMOTE_TEMP": str(folder / "remote"),
+        "ANSIBLE_ASYNC_DIR": str(folder / "async"),
         "ANSIBLE_NOCOLOR": "1",
         "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
         "PYTHONUNBUFFERED": "1",

@@ -100,6 +100,7 @@ def write_inventory(folder: Path, days: int) -> Path:
     variables = {
         "ansible_connection": "local",
         "ansible_python_interpreter": sys.executable,
+        "ansible_remote_tmp": str(folder / "remote"),  # by default below the account's home, whatever HOME says
         "upkeep_state_dir": str(folder / "state"),
         "report_dir": str(folder / "reports"),
         "certificates_inventory": {"files": [str(certificate)]},

@@ -467,6 +467,11 @@ def test_the_session_that_watches_is_needed(place: Place) -> None:
 def test_fewer_connections_than_wanted_will_do(place: Place, role: dict[str, str]) -> None:
     tables = [f"t{number}" for number in range(8)]
     place.make_dirty(*tables)
+    # Slow enough that no connection has done all before the next one is asked for.
+    place.execute(
+        f"ALTER DATABASE {place.database} SET vacuum_cost_delay = '20ms'",
+        f"ALTER DATABASE {place.database} SET vacuum_cost_limit = 20",
+    )
     place.execute(f"ALTER ROLE {ROLE} CONNECTION LIMIT 2", *(f"ALTER TABLE {name} OWNER TO {ROLE}" for name in tables))
     result = place.call(jobs=4, batch_pages=0, tables=["t?"], **role)
     assert statuses(result) == dict.fromkeys(tables, "done")

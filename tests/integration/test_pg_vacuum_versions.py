@@ -251,6 +251,28 @@ def test_partitions_that_were_analysed_alone_do_not_hide_the_growth_of_the_whole
     assert not place.call()["changed"]
 
 
+def test_a_partition_that_is_locked_holds_up_nothing_else(place: Place) -> None:
+    make_partitioned(place)
+    place.call()
+    place.execute("DELETE FROM events WHERE id % 3 = 0")
+    # The lock of another VACUUM: one can read under it, so the whole can be analysed, but not the partition.
+    with place.session("LOCK TABLE events_us IN SHARE UPDATE EXCLUSIVE MODE"):
+        held = place.call(dead_min=100, **QUICK)
+    expected = dict.fromkeys(ALL_EVENTS, "done")
+    assert statuses(held) == {**expected, "events_us": "skipped: lock"}
+    assert codes(held) == {f"{place.subject}.public.events_us": "pg.table_locked"}
+    freed = place.call(dead_min=100)
+    assert statuses(freed)["events_us"] == "done"
+    assert not place.call(dead_min=100)["changed"]
+
+
+def test_partitions_wait_for_their_whole_until_the_time_is_over(place: Place) -> None:
+    make_partitioned(place)
+    result = place.call(time_limit="0", include_catalogs=False)
+    assert set(statuses(result).values()) == {"skipped: time_limit"}
+    assert set(statuses(result)) == set(ALL_EVENTS)
+
+
 def test_naming_a_partitioned_table_names_its_partitions(place: Place) -> None:
     make_partitioned(place)
     place.call()

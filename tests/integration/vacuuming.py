@@ -114,7 +114,7 @@ class Place:
     def make_slow(self) -> None:
         """Make a table `slow` whose VACUUM takes seconds."""
         self.execute(
-            "CREATE TABLE slow AS SELECT n, repeat('x', 400) AS filler FROM generate_series(1, 6000) n",
+            "CREATE TABLE slow AS SELECT n, repeat('x', 400) AS filler FROM generate_series(1, 3000) n",
             "DELETE FROM slow WHERE n % 2 = 0",
             f"ALTER DATABASE {self.database} SET vacuum_cost_delay = '50ms'",
             f"ALTER DATABASE {self.database} SET vacuum_cost_limit = 100",

@@ -171,10 +171,10 @@ def connect(driver: ModuleType, options: ConnectionOptions, database: str, appli
             connection = driver.connect(
                 **settings, autocommit=True, prepare_threshold=None, cursor_factory=driver.ClientCursor
             )
+        session = Session(driver, connection)
+        session.decode_any_name()
     except driver.Error as error:
         raise refused(options, database, str(error)) from None
-    session = Session(driver, connection)
-    session.decode_any_name()
     return session
 
 

@@ -80,17 +80,22 @@ class Progress:
     def why(self) -> str:
         return self.attempt.why
 
-    def tried(self, seconds: float) -> None:
-        self.attempt = replace(self.attempt, count=self.attempt.count + 1, seconds=self.attempt.seconds + seconds)
+    def tried(self, seconds: float, in_vain: bool = False) -> None:
+        """Note one attempt more; *in_vain* its time was spent on waiting for a lock."""
+        self.attempt = replace(
+            self.attempt,
+            count=self.attempt.count + 1,
+            seconds=self.attempt.seconds + (0.0 if in_vain else seconds),
+            waited=self.attempt.waited + (seconds if in_vain else 0.0),
+        )
 
-    def left(self, why: str, error: ServerError | None = None, waited: float = 0.0) -> None:
+    def left(self, why: str, error: ServerError | None = None) -> None:
         """Note that the table was left, for now or for good."""
         self.attempt = replace(
             self.attempt,
             why=why,
             sqlstate=error.sqlstate if error else self.attempt.sqlstate,
             message=f"{SKIP_REASONS[why]}: {error.message}" if error else SKIP_REASONS[why],
-            waited=self.attempt.waited + waited,
         )
 
     def fail(self, error: ServerError) -> None:
@@ -197,31 +202,29 @@ class Run:
         queue = deque(work)
         while queue:
             workers = min(connections, len(queue))
-            if workers == 1:
-                self._serve(queue, essential=True)
-                continue
             with ThreadPoolExecutor(workers) as pool:
-                # The first must get its connection; where the server has none left for the others, it works alone.
-                for future in [pool.submit(self._serve, queue, number == 0) for number in range(workers)]:
-                    future.result()
+                refused = list(pool.map(lambda _number: self._serve(queue), range(workers)))
+            errors = [error for error in refused if error is not None]
+            # One session is enough to go on, whichever of them the server had room for.
+            if len(errors) == workers:
+                self._stopped = True
+                raise errors[0]
+            self._notes.extend(f"one connection fewer: {error.message}" for error in errors)
 
-    def _serve(self, queue: deque[Statement], essential: bool) -> None:
-        """Send statements until the queue is empty. A session that breaks is replaced once."""
+    def _serve(self, queue: deque[Statement]) -> ConnectionFailed | None:
+        """Send statements until the queue is empty. A session that breaks is replaced once; return why it was not."""
         for last in (False, True):
             try:
                 with self._cluster.session(self._snapshot.database) as session:
                     self._pids.add(session.pid)
                     broken = self._serve_with(session, queue)
-                if broken is None:
-                    return
-                if last:
-                    raise lost(self._cluster.connection, broken)
             except ConnectionFailed as error:
-                if essential:
-                    self._stopped = True
-                    raise
-                self._notes.append(f"one connection fewer: {error.message}")
-                return
+                return error
+            if broken is None:
+                return None
+            if last:
+                return lost(self._cluster.connection, broken)
+        return None
 
     def _serve_with(self, session: Session, queue: deque[Statement]) -> ServerError | None:
         """Return the error when the session broke; its statement is then in the queue again."""
@@ -248,12 +251,15 @@ class Run:
         why = self._closed
         if why:
             for progress in self._of(statement):
-                if not progress.why and not progress.failed:
+                if not progress.failed and not progress.why:
                     progress.left(why)
         return bool(why)
 
     def _of(self, statement: Statement) -> list[Progress]:
-        return [self._progress[step.table.oid] for step in (*statement.steps, *statement.covers)]
+        """Return the tables of *statement*, with the partitions it covers that nothing of their own holds up."""
+        covered = [self._progress[step.table.oid] for step in statement.covers]
+        own = [self._progress[step.table.oid] for step in statement.steps]
+        return own + [progress for progress in covered if not progress.failed and not progress.why]
 
     # --- one statement
 
@@ -310,20 +316,22 @@ class Run:
             self._batches.append((statement, seconds))
         for progress in together:
             progress.tried(seconds if len(together) == 1 else 0.0)
+        for step in statement.steps:
+            progress = self._progress[step.table.oid]
             # A table that was left out is no error to the server: until the counters have moved, this is what we know.
-            progress.left("lock" if statement.skips_locked else "unproven")
+            # A partition whose ANALYZE is yet to come with that of its whole stays open.
+            if step.actions == progress.step.actions:
+                progress.left("lock" if statement.skips_locked else "unproven")
 
     def _refused(self, statement: Statement, error: ServerError, seconds: float) -> None:
         together = self._of(statement)
-        alone = len(together) == 1
+        alone = len(statement.steps) + len(statement.covers) == 1
         kind = class_of(error.sqlstate, seconds, self._limits.hard, self._options.statement_timeout)
         if kind == STOP or (kind == FAIL and alone and self._options.stop_on_error):
             self._stopped = True
         for progress in together:
-            progress.tried(0.0 if kind == LOCK else seconds / len(together))
-            if kind == LOCK:
-                progress.left("lock", error, waited=seconds / len(together))
-            elif kind in (STOP, FAIL) and (alone or kind == STOP):
+            progress.tried(seconds / len(together), in_vain=kind == LOCK)
+            if kind == STOP or (kind == FAIL and alone):
                 progress.fail(error)
             elif alone or kind in _ENDS_A_BATCH:
                 progress.left(kind, error)

@@ -98,9 +98,10 @@ def test_what_is_proven_outranks_what_was_said() -> None:
 def test_waiting_adds_up() -> None:
     progress = Progress(Step(table(), (VACUUM,), ()))
     for _attempt in range(2):
-        progress.tried(0.0)
-        progress.left("lock", ServerError("55P03", "canceling statement due to lock timeout"), waited=2.0)
+        progress.tried(2.0, in_vain=True)
+        progress.left("lock", ServerError("55P03", "canceling statement due to lock timeout"))
     assert (progress.why, progress.attempt.count, progress.attempt.waited) == ("lock", 2, 4.0)
+    assert progress.attempt.seconds == 0.0
     assert progress.attempt.message == "another session holds a lock on it: canceling statement due to lock timeout"
     progress.measured(before=(1, 2, 3))
     progress.measured(after=(4, 5, 6))

@@ -25,6 +25,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.plan impo
     statements,
     worked_on,
 )
+from tests.unit.plugins.module_utils._core.properties import unhurried
 from tests.unit.plugins.module_utils._postgres.samples import EPOCH, NOW, OPTIONS, snapshot
 
 MOMENTS = st.one_of(st.none(), st.floats(EPOCH - 1e7, EPOCH - 1))
@@ -133,7 +134,7 @@ def rows_below(tables: dict[int, Table], oid: int) -> int:
     return total
 
 
-@settings(max_examples=400, deadline=None)
+@settings(unhurried, max_examples=400)
 @given(databases(), policies())
 def test_a_second_plan_is_empty(before: Snapshot, policy: Policy) -> None:
     made = plan(before, policy, NOW)
@@ -141,6 +142,7 @@ def test_a_second_plan_is_empty(before: Snapshot, policy: Policy) -> None:
     assert [(step.table.sql_name, step.reasons) for step in again.steps] == []
 
 
+@unhurried
 @given(databases(), policies())
 def test_every_table_is_in_one_place(before: Snapshot, policy: Policy) -> None:
     made = plan(before, policy, NOW)
@@ -151,6 +153,7 @@ def test_every_table_is_in_one_place(before: Snapshot, policy: Policy) -> None:
     assert all(one.permitted for one in (step.table for step in made.steps))
 
 
+@unhurried
 @given(databases(), policies(), st.integers(0, 400), st.integers(1, 9), st.integers(0, 3))
 def test_the_statements_do_the_plan_and_nothing_else(
     before: Snapshot, policy: Policy, batch_pages: int, jobs: int, retries: int
@@ -176,6 +179,7 @@ def test_the_statements_do_the_plan_and_nothing_else(
 
 
 @pytest.mark.parametrize("limit", ["dead_min", "dead_ratio", "mod_min", "mod_ratio"])
+@unhurried
 @given(databases(), policies(), st.data())
 def test_a_higher_limit_never_asks_for_more(limit: str, before: Snapshot, policy: Policy, data: Any) -> None:
     before = replace(before, tables=tuple(one for one in before.tables if not one.parent and one.kind != "p"))
@@ -188,6 +192,7 @@ def test_a_higher_limit_never_asks_for_more(limit: str, before: Snapshot, policy
     assert few <= many
 
 
+@unhurried
 @given(databases(), policies())
 def test_always_leaves_out_only_what_cannot_be_done(before: Snapshot, policy: Policy) -> None:
     made = plan(before, replace(policy, always=True), NOW)
