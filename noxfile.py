@@ -27,6 +27,8 @@ import interpreters  # noqa: E402  (it is beside the tests, not a package)
 CACHE = ROOT / ".cache"
 COVERAGE = CACHE / "coverage"
 MEASURED = ("unit", "contract", "integration")  # the sessions whose coverage counts
+# After Ctrl-C, the seconds in which tests may stop their servers; nox would give them half of one.
+PATIENCE = {"interrupt_timeout": 60, "terminate_timeout": 20}
 LINKED = "playbooks/collections/ansible_collections/cadence/upkeep"  # the checkout under its collection name
 
 nox.needs_version = ">=2025.5.1"
@@ -114,7 +116,7 @@ def molecule(session: nox.Session) -> None:
     if not list(ROOT.glob("molecule/*/molecule.yml")):
         session.error("there is no scenario under molecule/")
     install(session, "tests/requirements-molecule.txt")
-    session.run("molecule", "test", *(session.posargs or ["--all"]), env=environment(session))
+    session.run("molecule", "test", *(session.posargs or ["--all"]), env=environment(session), **PATIENCE)
 
 
 @nox.session
@@ -192,7 +194,7 @@ def bench(session: nox.Session) -> None:
     if not scripts:
         session.error("there is no script under benchmarks/")
     for script in scripts:
-        session.run("python", script, env=environment(session))
+        session.run("python", script, env=environment(session), **PATIENCE)
 
 
 @nox.session(default=False)
@@ -313,6 +315,7 @@ def run_pytest(session: nox.Session, *arguments: str, **variables: str) -> None:
     session.run(
         *("python", "-m", "pytest", *arguments, *measure, *cache, *session.posargs),
         env=environment(session, **variables),
+        **PATIENCE,
     )
 
 
@@ -324,7 +327,7 @@ def side_by_side() -> tuple[str, ...]:
 def passes(session: nox.Session, *command: str, **variables: str) -> bool:
     """Run *command* and say whether it was content, so that one linter's complaint does not hide another's."""
     try:
-        session.run(*command, env=environment(session, **variables))
+        session.run(*command, env=environment(session, **variables), **PATIENCE)
     except nox.command.CommandFailed:
         return False
     return True

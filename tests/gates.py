@@ -89,23 +89,36 @@ class Session:
         self.seconds = time.monotonic() - self.started
         return True
 
-    def stop(self, patience: float = 30.0) -> None:
+    def stop(self, patience: float = 75.0) -> None:
         """End the session with all it started: first as Ctrl-C would, so that fixtures stop their servers."""
         if self.process is None or self.finished:
             return
         for number, grace in ((signal.SIGINT, patience), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)):
+            if not signal_group(self.process.pid, number):
+                return
             try:
-                os.killpg(self.process.pid, number)
                 self.process.wait(grace)
                 break
             except subprocess.TimeoutExpired:
                 continue
-            except ProcessLookupError:
-                break
+        # Workers that outlive their pytest are of no more use to anyone.
+        deadline = time.monotonic() + 3.0
+        while signal_group(self.process.pid, 0) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        signal_group(self.process.pid, signal.SIGKILL)
 
     def said(self) -> str:
         """Return pytest's own counts, from the log: of a session with several runs, each one's."""
         return "; ".join(PYTEST_SUMMARY.findall(self.log.read_text(encoding="utf-8", errors="replace")))
+
+
+def signal_group(leader: int, number: int) -> bool:
+    """Send a signal to a process group (0: to nobody); return whether it has a member."""
+    try:
+        os.killpg(leader, number)
+    except (ProcessLookupError, PermissionError):  # macOS refuses where only zombies are left
+        return False
+    return True
 
 
 # --- the machine ------------------------------------------------------------------------------------------------------
