@@ -430,8 +430,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import utc_now
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.argspec import ARGUMENT_SPEC
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum import vacuum
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.argspec import ARGUMENT_SPEC
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.run import vacuum
 
 
 def main() -> None:

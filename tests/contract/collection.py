@@ -195,7 +195,7 @@ def codes_used(domain: str) -> set[str]:
     folder = PLUGINS / "module_utils" / domain
     constants = {f"${name}": text for name, text in constants_of(folder / "codes.py").items()}
     prefixes = {code.partition(".")[0] for code in codes_of(domain)}
-    files = [path for path in folder.glob("*.py") if path.name != "codes.py"]
+    files = [path for path in folder.rglob("*.py") if path.name != "codes.py"]
     if domain == "_checkup":  # the run itself: the control node has its part in it
         files += python_files("plugin_utils")
     texts = {constants.get(text, text) for path in files for text in texts_in(path)}
@@ -207,7 +207,7 @@ def outcome_domains(domain: str) -> set[str]:
     """Return the names under which the source of *domain* makes its outcomes: each can examine nothing."""
     return {
         keyword.value.value
-        for path in (PLUGINS / "module_utils" / domain).glob("*.py")
+        for path in (PLUGINS / "module_utils" / domain).rglob("*.py")
         for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Outcome"
         for keyword in node.keywords

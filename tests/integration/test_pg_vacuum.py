@@ -23,18 +23,17 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
     StateError,
     UpkeepError,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres import collect, report
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import PREFERENCE, find_driver
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.apply import Limits, Run
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import Cluster as Sessions
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import Limits, read_server
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.errors import ReadOnlyServer
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.evaluate import judge
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Record
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import (
-    connection_of,
-    policy_of,
-    run_options_of,
-)
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.plan import plan
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum import collect, report
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.apply import Run
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.evaluate import judge
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import Record
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.options import policy_of, run_options_of
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import plan
 from tests.bed.accounts import server_account
 from tests.bed.postgres import Cluster, cache_directory, find_or_bring
 from tests.bed.processes import run
@@ -91,16 +90,17 @@ class Work:
     def __init__(self, place: Place, **options: Any) -> None:
         params = place.params(**options)
         self.policy = policy_of(params)
-        self.cluster = collect.Cluster(find_driver(), connection_of(params), run_options_of(params))
+        self.options = run_options_of(params)
+        self.cluster = Sessions(find_driver(), connection_of(params), self.options.session)
         with self.cluster.session(place.database) as session:
-            server = collect.read_server(session)
+            server = read_server(session)
             self.snapshot = collect.read_tables(session, server, "main", place.database)
         self.plan = plan(self.snapshot, self.policy, self.snapshot.now)
 
     def run(self) -> list[Record]:
         limits = Limits(Budget(None), Deadline(None))
         with self.cluster.session(self.snapshot.database) as main:
-            applied = Run(self.cluster, self.snapshot, self.plan.steps, limits).execute(main, slots=10)
+            applied = Run(self.cluster, self.options, self.snapshot, self.plan.steps, limits).execute(main, slots=10)
         return judge(self.snapshot, self.plan, self.policy, applied)
 
 

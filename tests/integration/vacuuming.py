@@ -13,8 +13,8 @@ from psycopg2.extensions import connection as Connection
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import validate
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import utc_now
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.argspec import ARGUMENT_SPEC
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum import vacuum
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.argspec import ARGUMENT_SPEC
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.run import vacuum
 from tests.bed.postgres import Cluster
 
 Result = dict[str, Any]

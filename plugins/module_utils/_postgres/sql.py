@@ -1,36 +1,23 @@
 # Copyright (c) 2026 Upkeep maintainers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The text of every statement, by version of the server. Nothing here touches a server.
-
-Names enter statements only as ``Table.sql_name``, which the server itself quoted; all else is a parameter.
-"""
+"""The statements of every job, by version of the server. Nothing here touches a server."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Server, SessionOptions
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
-    ANALYZE,
-    VACUUM,
-    RunOptions,
-    Server,
-    Table,
-)
+# The two keys of the advisory lock that all jobs which change a database share.
+ADVISORY_KEYS = (0x55504B50, 1)
 
-APPLICATION = "upkeep pg_vacuum"
-# Two keys of an advisory lock: the collection's own, and what the lock is for.
-ADVISORY_CLASS, ADVISORY_VACUUM = 0x55504B50, 1
 
 # Before 14 nothing here was tried; the features below are those of the versions that have them.
 OLDEST_VERSION = 140000
+
 MAINTAIN_PRIVILEGE = 170000
-SKIP_DATABASE_STATS = 160000
-ONLY_THIS_TABLE = 180000
 TRANSACTION_TIMEOUT = 170000
-LIVE_COUNTERS = 150000
-INHERITED_EXTENDED_STATISTICS = 150000
 RESERVED_CONNECTIONS = 160000
+
 
 SERVER_QUERY = """
 SELECT pg_is_in_recovery(), r.rolname, r.rolsuper, current_setting('track_counts')::bool,
@@ -41,106 +28,13 @@ SELECT pg_is_in_recovery(), r.rolname, r.rolsuper, current_setting('track_counts
 FROM pg_roles r WHERE r.rolname = current_user
 """
 
+
 DATABASES_QUERY = """
 SELECT datname, datallowconn, datistemplate, datconnlimit <> -2, has_database_privilege(oid, 'CONNECT'),
        age(datfrozenxid)
 FROM pg_database ORDER BY age(datfrozenxid) DESC, datname
 """
 
-# The counters come straight from their functions: pg_stat_all_tables joins and groups, which costs ten times as much.
-COUNTERS = 11
-_COUNTERS = """
-       coalesce(pg_stat_get_live_tuples(c.oid), 0), coalesce(pg_stat_get_dead_tuples(c.oid), 0),
-       coalesce(pg_stat_get_mod_since_analyze(c.oid), 0),
-       CASE WHEN t.oid IS NULL THEN 0 ELSE coalesce(pg_stat_get_live_tuples(t.oid), 0) END,
-       CASE WHEN t.oid IS NULL THEN 0 ELSE coalesce(pg_stat_get_dead_tuples(t.oid), 0) END,
-       greatest(c.relpages, 0), coalesce(t.relpages, 0),
-       coalesce(pg_stat_get_vacuum_count(c.oid), 0), coalesce(pg_stat_get_analyze_count(c.oid), 0),
-       extract(epoch FROM greatest(pg_stat_get_last_vacuum_time(c.oid),
-                                   pg_stat_get_last_autovacuum_time(c.oid)))::float8,
-       extract(epoch FROM greatest(pg_stat_get_last_analyze_time(c.oid),
-                                   pg_stat_get_last_autoanalyze_time(c.oid)))::float8
-"""
-
-COUNTERS_QUERY = f"""
-SELECT c.oid,{_COUNTERS}
-FROM pg_class c LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
-WHERE c.oid = ANY (%s::oid[])
-"""
-
-# pg_stat_get_snapshot_timestamp() is when the collector of a server before 15 wrote the numbers that we read.
-SETTLED_QUERY = "SELECT pg_stat_get_snapshot_timestamp() > to_timestamp(%s)"
-CLOCK_QUERY = "SELECT extract(epoch FROM clock_timestamp())::float8"
-
-SIZES_QUERY = """
-SELECT pg_relation_size(c.oid), coalesce(pg_relation_size(nullif(c.reltoastrelid, 0)), 0), pg_indexes_size(c.oid)
-FROM pg_class c WHERE c.oid = %s
-"""
-
-TABLES_QUERY = f"""
-{{missing}}
-SELECT c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), c.relkind::text, c.reltuples::float8,
-       c.relnatts, c.relpersistence = 't', n.nspname IN ('pg_catalog', 'information_schema'), c.relisshared,
-       c.relhassubclass, coalesce(i.inhparent, 0)::int8, coalesce({{permitted}}, true), {{lacks}},{_COUNTERS}
-FROM pg_class c
-JOIN pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
-LEFT JOIN pg_inherits i ON i.inhrelid = c.oid AND i.inhseqno = 1
-{{joins}}
-WHERE c.relkind IN ('r', 'm', 'p', 'f')
-"""
-
-# What lacks statistics that ANALYZE would make, as `vacuumdb --missing-stats-only` asks it, with one more question:
-# is what lacks them younger than the table's newest statistics? Where ANALYZE has run since and made none (a geometry
-# column that is all null, a statistics object on a column with target 0) it would make none now either.
-_MISSING = """
-WITH gap AS (
-  SELECT relid, (array_agg(what ORDER BY age))[1] AS what, min(age) AS age FROM (
-    SELECT c.oid AS relid, 'columns' AS what, age(a.xmin) AS age
-    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-    WHERE c.relkind IN ('r', 'm', 'p') AND c.oid >= 16384 AND c.relpersistence <> 't'
-      AND a.attnum > 0 AND NOT a.attisdropped AND a.attstattarget IS DISTINCT FROM 0 AND a.attgenerated <> 'v'
-      AND NOT EXISTS (SELECT FROM pg_statistic s WHERE s.starelid = c.oid AND s.staattnum = a.attnum
-                        AND s.stainherit = (c.relkind = 'p'))
-    UNION ALL
-    SELECT c.oid, 'inherited', min(age(i.xmin))
-    FROM pg_class c JOIN pg_inherits i ON i.inhparent = c.oid
-    WHERE c.relkind = 'r' AND c.oid >= 16384
-      AND NOT EXISTS (SELECT FROM pg_statistic s WHERE s.starelid = c.oid AND s.stainherit)
-    GROUP BY c.oid
-    UNION ALL
-    SELECT x.indrelid, 'expressions', age(a.xmin)
-    FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid JOIN pg_attribute a ON a.attrelid = x.indexrelid
-    WHERE x.indexprs IS NOT NULL AND x.indisvalid AND x.indkey[a.attnum - 1] = 0 AND a.attnum > 0
-      AND c.relkind IN ('r', 'm') AND c.oid >= 16384 AND a.attstattarget IS DISTINCT FROM 0
-      AND NOT EXISTS (SELECT FROM pg_statistic s WHERE s.starelid = x.indexrelid AND s.staattnum = a.attnum)
-    UNION ALL
-    SELECT e.stxrelid, 'extended', age(e.xmin)
-    FROM pg_statistic_ext e JOIN pg_class c ON c.oid = e.stxrelid
-    WHERE {extended_kinds} AND e.stxstattarget IS DISTINCT FROM 0
-      -- 14 makes the row at once, and ANALYZE fills it.
-      AND NOT EXISTS (SELECT FROM pg_statistic_ext_data d WHERE d.stxoid = e.oid{inherited}
-                        AND coalesce(d.stxdndistinct::text, d.stxddependencies::text, d.stxdmcv::text,
-                                     d.stxdexpr::text) IS NOT NULL)
-  ) AS gaps GROUP BY relid
-), newest AS (
-  SELECT s.starelid AS relid, min(age(s.xmin)) AS age
-  FROM pg_statistic s WHERE s.starelid IN (SELECT relid FROM gap) GROUP BY s.starelid
-)
-"""
-_LACKS = """
-       CASE WHEN gap.relid IS NULL THEN '' WHEN newest.age IS NULL THEN 'all'
-            WHEN gap.age < newest.age THEN gap.what ELSE '' END"""
-_LACKS_JOINS = "LEFT JOIN gap ON gap.relid = c.oid LEFT JOIN newest ON newest.relid = c.oid"
-# Without the right to read pg_statistic only this much can be known.
-_LACKS_UNPRIVILEGED = """
-       CASE WHEN c.oid < 16384 OR c.relkind = 'f' OR pg_stat_get_last_analyze_time(c.oid) IS NOT NULL
-                 OR pg_stat_get_last_autoanalyze_time(c.oid) IS NOT NULL THEN ''
-            WHEN c.reltuples < 0 THEN 'all'
-            WHEN has_table_privilege(c.oid, 'SELECT') AND NOT EXISTS (
-              SELECT FROM pg_stats s WHERE s.schemaname = n.nspname AND s.tablename = c.relname
-                AND s.inherited = (c.relkind = 'p')) THEN 'all'
-            ELSE '' END"""
 
 HOLDERS_QUERY = """
 SELECT CASE WHEN a.backend_type = 'walsender' THEN 'standby_feedback'
@@ -161,10 +55,9 @@ FROM pg_replication_slots s WHERE s.xmin IS NOT NULL
 ORDER BY 4 DESC, 2
 """
 
-# A process that is not listed any more has handed in all its counts.
-LISTED_QUERY = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY (%s::int[])"
-
 LOCK_QUERY = "SELECT pg_try_advisory_lock(%s, %s)"
+
+
 LOCK_HOLDER_QUERY = """
 SELECT a.pid, a.application_name, a.usename, coalesce(a.client_addr::text, 'a local socket'),
        extract(epoch FROM a.backend_start)::float8
@@ -173,28 +66,11 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s::oid AND l.objid 
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
-CLOSING_STATEMENT = "VACUUM (ONLY_DATABASE_STATS)"
-
 
 def server_query(version: int) -> str:
     # 16 can keep some more connections back, for members of pg_use_reserved_connections.
     reserved = "current_setting('reserved_connections')::int" if version >= RESERVED_CONNECTIONS else "0"
     return SERVER_QUERY.format(reserved=reserved)
-
-
-def tables_query(server: Server) -> str:
-    """Return the one query that a plan is made from, without parameters."""
-    if server.reads_statistics:
-        inherited = " AND d.stxdinherit = (c.relkind = 'p')"
-        knows = server.version >= INHERITED_EXTENDED_STATISTICS
-        missing = _MISSING.format(
-            extended_kinds="c.relkind IN ('r', 'm', 'p')" if knows else "c.relkind IN ('r', 'm')",
-            inherited=inherited if knows else "",
-        )
-        lacks, joins = _LACKS, _LACKS_JOINS
-    else:
-        missing, lacks, joins = "", _LACKS_UNPRIVILEGED, ""
-    return TABLES_QUERY.format(missing=missing, lacks=lacks, joins=joins, permitted=permitted(server))
 
 
 def permitted(server: Server) -> str:
@@ -210,7 +86,7 @@ def permitted(server: Server) -> str:
     return f"({allowed})"
 
 
-def session_settings(version: int, options: RunOptions, role: str | None) -> list[tuple[str, str]]:
+def session_settings(version: int, options: SessionOptions, role: str | None) -> list[tuple[str, str]]:
     """Return the settings of every session of ours, in order; those of the role or the database would break the run."""
     settings = [
         ("search_path", ""),
@@ -238,35 +114,3 @@ def settings_query(count: int) -> str:
 def milliseconds(seconds: float) -> str:
     """Return *seconds* as PostgreSQL's milliseconds; something above 0 never becomes 0, which would be no limit."""
     return str(max(1, round(seconds * 1000))) if seconds > 0 else "0"
-
-
-def work_statement(actions: Sequence[str], tables: Sequence[Table], version: int, skip_locked: bool) -> str:
-    """Return the statement that does *actions* to *tables*."""
-    words = []
-    if VACUUM in actions:
-        verb = "VACUUM"
-        if ANALYZE in actions:
-            words.append("ANALYZE")
-    else:
-        verb = "ANALYZE"
-    if skip_locked:
-        words.append("SKIP_LOCKED")
-    if verb == "VACUUM" and version >= SKIP_DATABASE_STATS:
-        words.append("SKIP_DATABASE_STATS")
-    options = f" ({', '.join(words)})" if words else ""
-    return f"{verb}{options} " + ", ".join(target(table, version) for table in tables)
-
-
-def leaves_database_statistics(statement: str) -> bool:
-    """Whether *statement* left the database's own statistics for ``CLOSING_STATEMENT``."""
-    return statement.startswith("VACUUM (") and "SKIP_DATABASE_STATS" in statement.partition(")")[0]
-
-
-def target(table: Table, version: int) -> str:
-    """Return the table as a target. From 18 on a parent without ONLY would take its children along."""
-    return f"ONLY {table.sql_name}" if table.children and version >= ONLY_THIS_TABLE else table.sql_name
-
-
-def takes_partitions(table: Table, version: int) -> bool:
-    """Whether ANALYZE of it analyses all partitions below it too, which before 18 cannot be helped."""
-    return table.partitioned and version < ONLY_THIS_TABLE

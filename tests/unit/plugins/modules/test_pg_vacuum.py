@@ -14,7 +14,7 @@ from ansible.module_utils import basic
 
 from ansible_collections.cadence.upkeep.plugins.doc_fragments.postgres_connection import ModuleDocFragment
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres import adapter
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.argspec import ARGUMENT_SPEC
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.argspec import ARGUMENT_SPEC
 from ansible_collections.cadence.upkeep.plugins.modules import pg_vacuum
 
 Runner = Callable[..., tuple[int, dict[str, Any]]]

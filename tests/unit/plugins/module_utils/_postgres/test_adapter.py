@@ -15,7 +15,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter i
     refused,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
-from tests.unit.plugins.module_utils._postgres.samples import params
+from tests.unit.plugins.module_utils._postgres.vacuum.samples import params
 
 HERE = connection_of(params(login_host="db1", login_password="hunter2", login_user="upkeep"))
 

@@ -6,7 +6,7 @@ import pytest
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.errors import ReadOnlyServer, UnsupportedServer
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import instant, one_line, quote_name
-from tests.unit.plugins.module_utils._postgres.samples import snapshot, table
+from tests.unit.plugins.module_utils._postgres.vacuum.samples import snapshot, table
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -21,44 +20,41 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
     UpkeepError,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.lock import HostLock
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import HostState, default_directory
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import (
     PREFERENCE,
     ServerError,
     Session,
     find_driver,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.apply import Limits, Run, take_lock
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.collect import (
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import (
     Cluster,
+    Limits,
+    choose,
+    host_lock,
     lost,
     read_databases,
     read_holders,
     read_server,
-    read_tables,
+    require_primary,
+    take_lock,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.evaluate import evaluate, judge
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
-    Applied,
-    Database,
     Holder,
-    Policy,
     one_line,
     quote_name,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import (
-    connection_of,
-    policy_of,
-    run_options_of,
-)
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.plan import (
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.apply import Run
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.collect import read_tables
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.evaluate import evaluate, judge
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import Applied, Policy, RunOptions
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.options import policy_of, run_options_of
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import (
     plan,
-    select,
     statements,
     unknown_names,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.report import Looked, Vacuumed, report
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.report import Looked, Vacuumed, report
 
 
 def vacuum(
@@ -70,36 +66,30 @@ def vacuum(
     ``InvalidInput``, ``MissingLibrary``, ``ConnectionFailed``, ``ReadOnlyServer``, ``LockHeld``, ``StateError``.
     """
     started = time.monotonic()
-    cluster = Cluster(find_driver(drivers), connection_of(params), run_options_of(params))
+    options = run_options_of(params)
+    cluster = Cluster(find_driver(drivers), connection_of(params), options.session)
     policy = policy_of(params)
-    options = cluster.options
     limits = Limits(Budget(options.time_limit), Deadline(options.hard_time_limit))
-    with nullcontext() if check_mode else _host_lock(cluster, now):
-        looked, holders = _look(cluster, policy)
+    with nullcontext() if check_mode else host_lock(cluster, now):
+        looked, holders = _look(cluster, options, policy)
         if check_mode:
-            ended = [_only_planned(cluster, policy, one) for one in looked]
+            ended = [_only_planned(options, policy, one) for one in looked]
         else:
-            ended = [_work(cluster, policy, one, limits) for one in looked]
+            ended = [_work(cluster, options, policy, one, limits) for one in looked]
             _require_one_turn(ended)
     return report(cluster.connection, options, ended, holders, now, time.monotonic() - started)
-
-
-def _host_lock(cluster: Cluster, now: datetime) -> HostLock:
-    directory = cluster.options.state_dir or default_directory(os.environ, os.geteuid())
-    state = HostState(directory, cluster.connection.label)
-    return HostLock(state.lock_path(f"postgres {cluster.connection.endpoint}"), cluster.options.run_id, now=now)
 
 
 # --- look
 
 
-def _look(cluster: Cluster, policy: Policy) -> tuple[list[Looked], tuple[Holder, ...]]:
+def _look(cluster: Cluster, options: RunOptions, policy: Policy) -> tuple[list[Looked], tuple[Holder, ...]]:
     """Return the databases of the run with their plans, and what holds dead rows back in the cluster."""
     login = cluster.connection.database
     try:
         with cluster.session(login) as session:
-            read_server(session)
-            chosen, left = choose(read_databases(session), cluster.options.databases)
+            require_primary(read_server(session))
+            chosen, left = choose(read_databases(session), options.databases)
             holders = read_holders(session)
             looked = []
             for number, name in enumerate(chosen):
@@ -119,37 +109,7 @@ def _look(cluster: Cluster, policy: Policy) -> tuple[list[Looked], tuple[Holder,
             f"There is no {' and no '.join(map(one_line, unknown))} in {places}.",
             "Correct the name, or write a pattern (with *) where it may be absent.",
         )
-    return looked + left, holders
-
-
-def choose(databases: Iterable[Database], patterns: Sequence[str]) -> tuple[list[str], list[Looked]]:
-    """Return the names of the databases to work in, and those that are left with the reason.
-
-    A pattern leaves out what nobody can or should work in; a name that is written out and cannot be found is
-    ``InvalidInput``.
-    """
-    known = {database.name: database for database in databases}
-    names, unknown = select(known, patterns)
-    if unknown:
-        raise InvalidInput(
-            f"There is no database {', '.join(one_line(quote_name(name)) for name in unknown)}.",
-            "`psql -l` lists what there is.",
-        )
-    chosen, left = [], []
-    for name in names:
-        database = known[name]
-        exact = name in patterns
-        if not database.valid:
-            left.append(Looked(name, "invalid: a DROP DATABASE of it was interrupted"))
-        elif not database.accepts_connections:
-            left.append(Looked(name, "it does not accept connections"))
-        elif database.template and not exact:
-            left.append(Looked(name, "it is a template"))
-        elif not database.may_connect:
-            left.append(Looked(name, "the role may not connect to it"))
-        else:
-            chosen.append(name)
-    return chosen, left
+    return looked + [Looked(name, why) for name, why in left], holders
 
 
 def _look_into(cluster: Cluster, policy: Policy, name: str, session: Session | None, first: bool) -> Looked:
@@ -173,7 +133,7 @@ def _unreachable(cluster: Cluster, name: str, error: UpkeepError) -> Looked:
 # --- work
 
 
-def _only_planned(cluster: Cluster, policy: Policy, looked: Looked) -> Looked:
+def _only_planned(options: RunOptions, policy: Policy, looked: Looked) -> Looked:
     if looked.snapshot is None:
         return looked
     records = judge(looked.snapshot, looked.plan, policy)
@@ -182,14 +142,12 @@ def _only_planned(cluster: Cluster, policy: Policy, looked: Looked) -> Looked:
         records=tuple(records),
         findings=tuple(evaluate(looked.snapshot, records, policy, None)),
         queries=tuple(
-            statement.sql
-            for phase in statements(looked.plan.steps, looked.snapshot, cluster.options)
-            for statement in phase
+            statement.sql for phase in statements(looked.plan.steps, looked.snapshot, options) for statement in phase
         ),
     )
 
 
-def _work(cluster: Cluster, policy: Policy, looked: Looked, limits: Limits) -> Looked:
+def _work(cluster: Cluster, options: RunOptions, policy: Policy, looked: Looked, limits: Limits) -> Looked:
     """Do the plan of one database, under its advisory lock."""
     snapshot = looked.snapshot
     if snapshot is None:
@@ -200,7 +158,7 @@ def _work(cluster: Cluster, policy: Policy, looked: Looked, limits: Limits) -> L
         try:
             with cluster.session(looked.name) as main:
                 take_lock(main, snapshot.subject)
-                applied = Run(cluster, snapshot, looked.plan.steps, limits).execute(main, looked.slots)
+                applied = Run(cluster, options, snapshot, looked.plan.steps, limits).execute(main, looked.slots)
         except ServerError as error:
             raise lost(cluster.connection, error) from None
         except LockHeld as error:
@@ -211,7 +169,7 @@ def _work(cluster: Cluster, policy: Policy, looked: Looked, limits: Limits) -> L
         why=held.message if held else "",
         held=held,
         records=tuple(records),
-        findings=tuple(evaluate(snapshot, records, policy, cluster.options.time_limit)),
+        findings=tuple(evaluate(snapshot, records, policy, options.time_limit)),
         queries=applied.queries,
         notes=applied.notes,
         seconds=time.monotonic() - started,

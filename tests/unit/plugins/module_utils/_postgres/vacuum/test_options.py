@@ -7,13 +7,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Policy, RunOptions
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import (
-    connection_of,
-    policy_of,
-    run_options_of,
-)
-from tests.unit.plugins.module_utils._postgres.samples import params
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import SessionOptions
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import Policy, RunOptions
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.options import policy_of, run_options_of
+from tests.unit.plugins.module_utils._postgres.vacuum.samples import params
 
 
 def test_the_defaults_are_those_of_the_values() -> None:
@@ -36,8 +34,8 @@ def test_everything_is_read() -> None:
         fail_on_skipped=["lock", "permission"], report="all", state_dir="/var/lib/upkeep", run_id="r1",
     )  # fmt: skip
     assert run_options_of(given) == RunOptions(
-        ("x", "y*"), 4, 0, 1800.0, 3600.0, 0.5, 0, 60.0, 7200.0, True, True, frozenset(("lock", "permission")), "all",
-        "/var/lib/upkeep", "r1",
+        ("x", "y*"), 4, 0, 1800.0, 3600.0, 0, 60.0, True, frozenset(("lock", "permission")), "all",
+        SessionOptions("pg_vacuum", "r1", 0.5, 7200.0, True, "/var/lib/upkeep"),
     )  # fmt: skip
 
 

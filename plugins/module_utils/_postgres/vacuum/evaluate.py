@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import (
     ANALYZE,
     DONE,
     FAILED,
@@ -23,7 +24,6 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model imp
     Applied,
     Attempt,
     Counters,
-    Holder,
     Plan,
     Policy,
     Record,
@@ -31,8 +31,8 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model imp
     Snapshot,
     Step,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.plan import dead_reasons
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.sql import work_statement
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import dead_reasons
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.sql import work_statement
 
 # A VACUUM that leaves this share of the dead rows has removed nothing to speak of.
 KEPT_SHARE = 0.9

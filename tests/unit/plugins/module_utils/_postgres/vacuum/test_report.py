@@ -8,12 +8,22 @@ from typing import Any
 import pytest
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import LockHeld
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.evaluate import evaluate, judge
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Applied, Attempt, Policy, Table
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.plan import plan, worked_on
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.report import LISTED, Looked, Vacuumed, report
-from tests.unit.plugins.module_utils._postgres.samples import (
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.evaluate import evaluate, judge
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import (
+    Applied,
+    Attempt,
+    Policy,
+    Table,
+)
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import plan, worked_on
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.report import (
+    LISTED,
+    Looked,
+    Vacuumed,
+    report,
+)
+from tests.unit.plugins.module_utils._postgres.vacuum.samples import (
     EPOCH,
     NOW,
     OPTIONS,

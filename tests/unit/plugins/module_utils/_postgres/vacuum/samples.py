@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import validate
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.argspec import ARGUMENT_SPEC
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.argspec import ARGUMENT_SPEC
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import (
     Counters,
-    Holder,
     Policy,
     RunOptions,
     Snapshot,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import (
     ANALYZE,
     VACUUM,
     Counters,
@@ -19,14 +19,14 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model imp
     Step,
     Table,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.plan import (
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import (
     STATISTICS_CATALOG,
     plan,
     statements,
     worked_on,
 )
 from tests.unit.plugins.module_utils._core.properties import unhurried
-from tests.unit.plugins.module_utils._postgres.samples import EPOCH, NOW, OPTIONS, snapshot
+from tests.unit.plugins.module_utils._postgres.vacuum.samples import EPOCH, NOW, OPTIONS, snapshot
 
 MOMENTS = st.one_of(st.none(), st.floats(EPOCH - 1e7, EPOCH - 1))
 LACKS = {

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.names import select
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import (
     ANALYZE,
     VACUUM,
     Plan,
@@ -16,15 +17,14 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model imp
     Step,
     Table,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.plan import (
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import (
     LARGEST_BATCH,
     STATISTICS_CATALOG,
     plan,
-    select,
     statements,
     unknown_names,
 )
-from tests.unit.plugins.module_utils._postgres.samples import EPOCH, NOW, OPTIONS, POLICY, snapshot, table
+from tests.unit.plugins.module_utils._postgres.vacuum.samples import EPOCH, NOW, OPTIONS, POLICY, snapshot, table
 
 BOTH = (VACUUM, ANALYZE)
 ALWAYS = replace(POLICY, always=True)

@@ -8,25 +8,25 @@ from typing import Any
 import pytest
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.codes import CODES
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.evaluate import (
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.codes import CODES
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.evaluate import (
     evaluate,
     failure,
     judge,
     totals,
     worth_naming,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import (
     Applied,
     Attempt,
     Counters,
-    Holder,
     Policy,
     Record,
     Table,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.plan import plan
-from tests.unit.plugins.module_utils._postgres.samples import EPOCH, NOW, POLICY, holder, snapshot, table
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import plan
+from tests.unit.plugins.module_utils._postgres.vacuum.samples import EPOCH, NOW, POLICY, holder, snapshot, table
 
 DIRTY = table(dead=10_000, modified=10_000)
 STALE = table(modified=10_000)

@@ -11,18 +11,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Budget, Deadline
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import ConnectionFailed, LockHeld
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres import sql
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Deadline
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import ConnectionFailed
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import ServerError, Session
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.collect import (
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import (
+    SPARE_SLOTS,
     Cluster,
-    await_ended,
+    Limits,
     lost,
-    read_counters,
     read_holders,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.sql import milliseconds, settings_query
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum import sql
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.collect import await_ended, read_counters
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import (
     ANALYZE,
     SKIP_REASONS,
     VACUUM,
@@ -34,12 +36,8 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model imp
     Snapshot,
     Statement,
     Step,
-    instant,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.plan import statements
-
-# Connections that are left to others, besides those that the server keeps back itself.
-SPARE_SLOTS = 3
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import statements
 
 # How an error is taken: try again later, stop everything, fail the table; or the table is left for that reason.
 LOCK, STOP, FAIL = "lock", "stop", "fail"
@@ -118,45 +116,14 @@ class Progress:
         self.reopen()
 
 
-@dataclass(frozen=True)
-class Limits:
-    """The two limits of a run: nothing starts after ``soft``, nothing goes on after ``hard``."""
-
-    soft: Budget
-    hard: Deadline
-
-    @property
-    def spent(self) -> bool:
-        return self.soft.spent or self.hard.expired
-
-    @property
-    def remaining(self) -> float | None:
-        """Seconds in which something may still start; ``None`` without a limit."""
-        left = [seconds for seconds in (self.soft.remaining, self.hard.remaining) if seconds is not None]
-        return min(left, default=None)
-
-
-def take_lock(session: Session, what: str) -> None:
-    """Take the session's advisory lock in its database. Raises ``LockHeld`` naming the session that has it."""
-    keys = (sql.ADVISORY_CLASS, sql.ADVISORY_VACUUM)
-    if session.rows(sql.LOCK_QUERY, keys)[0][0]:
-        return
-    holders = session.rows(sql.LOCK_HOLDER_QUERY, keys)
-    if holders:
-        pid, application, user, address, since = holders[0]
-        who = f"{application!r} (pid {pid}, {user} from {address}, connected since {instant(since) or 'unknown'})"
-        evidence = {"pid": pid, "application": application, "user": user, "address": address}
-    else:
-        who, evidence = "a session that has ended meanwhile", {}
-    raise LockHeld(f"{what} is in the hands of another run: {who}.", "Wait for that run to end.", {"holder": evidence})
-
-
 class Run:
     """The work on one database. ``execute`` is called once."""
 
-    def __init__(self, cluster: Cluster, snapshot: Snapshot, steps: Sequence[Step], limits: Limits) -> None:
+    def __init__(
+        self, cluster: Cluster, options: RunOptions, snapshot: Snapshot, steps: Sequence[Step], limits: Limits
+    ) -> None:
         self._cluster = cluster
-        self._options: RunOptions = cluster.options
+        self._options = options
         self._snapshot = snapshot
         self._steps = steps
         self._limits = limits
@@ -292,9 +259,9 @@ class Run:
         """With a hard limit, let the server end the statement when that comes."""
         left = self._limits.hard.remaining
         if left is not None:
-            own = self._options.statement_timeout
+            own = self._options.session.statement_timeout
             seconds = max(0.001, min(left, own) if own else left)
-            session.rows(sql.settings_query(1), ("statement_timeout", sql.milliseconds(seconds)))
+            session.rows(settings_query(1), ("statement_timeout", milliseconds(seconds)))
 
     def _measure(self, session: Session, statement: Statement) -> Sizes | None:
         """Return the bytes of the table. Only an ACCESS EXCLUSIVE lock of others stands in the way."""
@@ -326,7 +293,7 @@ class Run:
     def _refused(self, statement: Statement, error: ServerError, seconds: float) -> None:
         together = self._of(statement)
         alone = len(statement.steps) + len(statement.covers) == 1
-        kind = class_of(error.sqlstate, seconds, self._limits.hard, self._options.statement_timeout)
+        kind = class_of(error.sqlstate, seconds, self._limits.hard, self._options.session.statement_timeout)
         if kind == STOP or (kind == FAIL and alone and self._options.stop_on_error):
             self._stopped = True
         for progress in together:

@@ -10,15 +10,10 @@ import pytest
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Budget, Deadline
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import LockHeld
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import ServerError
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.apply import (
-    Limits,
-    Progress,
-    class_of,
-    shares,
-    take_lock,
-)
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import VACUUM, Step
-from tests.unit.plugins.module_utils._postgres.samples import table
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import Limits, take_lock
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.apply import Progress, class_of, shares
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import VACUUM, Step
+from tests.unit.plugins.module_utils._postgres.vacuum.samples import table
 
 
 @pytest.mark.parametrize(

@@ -14,24 +14,26 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core import findin
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import LockHeld
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Action, Finding, Metric
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.evaluate import failure, totals, worth_naming
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import ConnectionOptions, Holder, instant
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.evaluate import (
+    failure,
+    totals,
+    worth_naming,
+)
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import (
     DONE,
     FAILED,
     NOT_CANDIDATES,
     PARTIAL,
     PLANNED,
     SKIPPED,
-    ConnectionOptions,
     Counters,
-    Holder,
     Plan,
     Record,
     RunOptions,
     Snapshot,
-    instant,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.plan import worked_on
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import worked_on
 
 # A result has room for about this much; what else there was is counted in `truncated`.
 LISTED, LISTED_QUERIES, LISTED_DIFFS = 100, 20, 50

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import choose
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Database
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum import choose
 
 
 def database(name: str, **given: Any) -> Database:
@@ -46,8 +46,8 @@ ALL = [
 def test_databases(patterns: list[str], chosen: list[str], left: list[str]) -> None:
     names, others = choose(ALL, patterns)
     assert names == chosen
-    assert [one.name for one in others] == left
-    assert all(one.why for one in others)
+    assert [name for name, _why in others] == left
+    assert all(why for _name, why in others)
 
 
 def test_a_database_that_nobody_knows() -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from fnmatch import fnmatchcase
 from itertools import groupby
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.names import is_exact, matches
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import (
     ANALYZE,
     MODE_ACTIONS,
     VACUUM,
@@ -26,7 +26,10 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model imp
     Step,
     Table,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.sql import takes_partitions, work_statement
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.sql import (
+    takes_partitions,
+    work_statement,
+)
 
 # pg_statistic itself: ANALYZE leaves it out without a word.
 STATISTICS_CATALOG = 2619
@@ -35,7 +38,6 @@ REPLACED_MARGIN = 1.25
 LARGEST_BATCH = 50
 # One batch is what a time limit waits for: as many pages as this many of the largest tables that go into one.
 BATCH_WEIGHT = 16
-_WILDCARDS = frozenset("*?[")
 _LACKING = {
     "all": "it has rows and no statistics",
     "columns": "a column has no statistics",
@@ -140,11 +142,11 @@ def considered(tables: Sequence[Table], policy: Policy) -> Iterator[Table]:
     for table in tables:
         if table.catalog and not policy.include_catalogs:
             continue
-        if policy.schemas and not _matches(table.schema, policy.schemas):
+        if policy.schemas and not matches(table.schema, policy.schemas):
             continue
         if policy.tables and not any(one.oid in chosen for one in _line_of(table, by_oid)):
             continue
-        if _matches(table.schema, policy.exclude_schemas) or _named(table, policy.exclude_tables):
+        if matches(table.schema, policy.exclude_schemas) or _named(table, policy.exclude_tables):
             continue
         yield table
 
@@ -154,27 +156,12 @@ def unknown_names(snapshots: Iterable[Snapshot], policy: Policy) -> list[str]:
     tables = [table for snapshot in snapshots for table in snapshot.tables]
     schemas = {table.schema for table in tables}
     names = {table.name for table in tables} | {f"{table.schema}.{table.name}" for table in tables}
-    unknown = [f"schema {schema}" for schema in policy.schemas if _is_exact(schema) and schema not in schemas]
-    return unknown + [f"table {name}" for name in policy.tables if _is_exact(name) and name not in names]
-
-
-def select(names: Iterable[str], patterns: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Return the *names* that one of *patterns* fits, in their order, and the exact patterns that fit none."""
-    known, wanted = list(names), list(patterns)
-    chosen = [name for name in known if _matches(name, wanted)]
-    return chosen, [pattern for pattern in wanted if _is_exact(pattern) and pattern not in known]
-
-
-def _is_exact(pattern: str) -> bool:
-    return not _WILDCARDS & set(pattern)
-
-
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+    unknown = [f"schema {schema}" for schema in policy.schemas if is_exact(schema) and schema not in schemas]
+    return unknown + [f"table {name}" for name in policy.tables if is_exact(name) and name not in names]
 
 
 def _named(table: Table, patterns: Iterable[str]) -> bool:
-    return _matches(table.name, patterns) or _matches(f"{table.schema}.{table.name}", patterns)
+    return matches(table.name, patterns) or matches(f"{table.schema}.{table.name}", patterns)
 
 
 def _line_of(table: Table, by_oid: dict[int, Table]) -> Iterator[Table]:

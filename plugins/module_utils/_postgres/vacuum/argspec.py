@@ -1,0 +1,42 @@
+# Copyright (c) 2026 Upkeep maintainers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of pg_vacuum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.argspec import (
+    CONNECTION_OPTIONS,
+    SESSION_OPTIONS,
+)
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import MODES, REPORTS, SKIP_REASONS
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    **CONNECTION_OPTIONS,
+    **SESSION_OPTIONS,
+    "mode": {"type": "str", "default": "vacuum_analyze", "choices": list(MODES)},
+    "databases": {"type": "list", "elements": "str"},
+    "schemas": {"type": "list", "elements": "str", "default": []},
+    "exclude_schemas": {"type": "list", "elements": "str", "default": []},
+    "tables": {"type": "list", "elements": "str", "default": []},
+    "exclude_tables": {"type": "list", "elements": "str", "default": []},
+    "include_catalogs": {"type": "bool", "default": True},
+    "when": {"type": "str", "default": "needed", "choices": ["needed", "always"]},
+    "dead_ratio": {"type": "float", "default": 0.1},
+    "dead_min": {"type": "int", "default": 1000},
+    "mod_ratio": {"type": "float", "default": 0.05},
+    "mod_min": {"type": "int", "default": 500},
+    "missing_stats": {"type": "bool", "default": True},
+    "skip_if_vacuumed_within": {"type": "str"},
+    "jobs": {"type": "int", "default": 1},
+    "batch_pages": {"type": "int", "default": 128},
+    "time_limit": {"type": "str"},
+    "hard_time_limit": {"type": "str"},
+    "lock_retries": {"type": "int", "default": 3},
+    "lock_retry_delay": {"type": "str", "default": "10s"},
+    "on_error": {"type": "str", "default": "continue", "choices": ["continue", "stop"]},
+    "fail_on_skipped": {"type": "list", "elements": "str", "default": ["permission"], "choices": list(SKIP_REASONS)},
+    "report": {"type": "str", "default": "changed", "choices": list(REPORTS)},
+}
