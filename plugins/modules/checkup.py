@@ -38,8 +38,21 @@ options:
         description: The options of that module.
         type: dict
         default: {}
+      each:
+        description: >-
+          The check runs once for each of these mappings of options, which are added to O(checks[].params) and win over
+          them; all of them together are one check. When empty, it runs once with O(checks[].params) alone.
+        type: list
+        elements: dict
+        default: []
+      account:
+        description: >-
+          The system account that the check runs as, for servers that let in whom the kernel vouches for. Empty is the
+          user that runs the module; only root can name another.
+        type: str
+        default: ""
       deadline:
-        description: How long the check may take.
+        description: How long the check may take, each of its runs.
         type: str
         default: 60s
       period:

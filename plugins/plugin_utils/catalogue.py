@@ -36,7 +36,10 @@ class Entry:
     source: str = ""  # `from` in the file, which is a word of Python
     into: str = ""
     shape: str = ""
+    part: str = ""
+    optional: bool = False
     policy: str = ""
+    account: str = ""
     params: Mapping[str, Any] | None = None
     needs: tuple[str, ...] = ()
     covers: tuple[str, ...] = ()
@@ -54,8 +57,9 @@ class Entry:
 
 
 _KEYS = {"from" if field.name == "source" else field.name for field in fields(Entry)} - {"id"}
-_CHECK_KEYS = {"check", "params", "into", "policy", "deadline", "covers"}
-_ROLE_KEYS = {"role", "entry", "budget", "shape"}
+_CHECK_KEYS = {"check", "params", "into", "policy", "deadline", "covers", "account"}
+_ROLE_KEYS = {"role", "entry", "budget"}
+_SHAPES = ("", "list", "each")
 _LISTS = ("needs", "covers")
 _MAPPINGS = ("params",)
 
@@ -132,9 +136,8 @@ def _entry(task_id: str, raw: Mapping[str, Any]) -> Entry:
     for key, value in raw.items():
         if key not in _KEYS:
             raise _refuse(task_id, f"has the unknown key {key!r}", suggest(str(key), _KEYS))
-        wanted = list if key in _LISTS else dict if key in _MAPPINGS else int if key == "order" else str
-        if not isinstance(value, wanted) or isinstance(value, bool):
-            word = {list: "list", dict: "mapping", int: "whole number", str: "text"}[wanted]
+        wanted, word = _type_of(key)
+        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
             raise _refuse(task_id, f"has a {type_word(value)} as {key!r} where a {word} belongs", f"Correct {key}.")
         if isinstance(value, list) and not all(isinstance(item, str) for item in value):
             raise _refuse(task_id, f"has something other than text in {key!r}", f"Correct {key}.")
@@ -150,6 +153,7 @@ def _entry(task_id: str, raw: Mapping[str, Any]) -> Entry:
         raise _refuse(task_id, f"is {kind}, which has no {key!r}", f"Take {key} out.")
     if raw.get("check") and raw["check"] not in CHECKS:
         raise _refuse(task_id, f"names the unknown check {raw['check']!r}", suggest(raw["check"], CHECKS))
+    _require_shape(task_id, raw)
     if str(raw.get("entry", "")).endswith((".yml", ".yaml")):
         # With the suffix, Ansible would not validate the role's arguments.
         raise _refuse(task_id, f"names the entry {raw['entry']!r}", "Write it without its suffix.")
@@ -158,6 +162,28 @@ def _entry(task_id: str, raw: Mapping[str, Any]) -> Entry:
     values = {"source" if key == "from" else key: value for key, value in raw.items()}
     values.update({key: tuple(values[key]) for key in _LISTS if key in values})
     return Entry(id=task_id, **values)
+
+
+def _type_of(key: str) -> tuple[type, str]:
+    if key in _LISTS:
+        return list, "list"
+    if key in _MAPPINGS:
+        return dict, "mapping"
+    return {"order": (int, "whole number"), "optional": (bool, "boolean")}.get(key, (str, "text"))
+
+
+def _require_shape(task_id: str, raw: Mapping[str, Any]) -> None:
+    shape = raw.get("shape", "")
+    if shape not in _SHAPES:
+        raise _refuse(task_id, f"has the unknown shape {shape!r}", suggest(shape, _SHAPES[1:]))
+    if shape and not raw.get("from"):
+        raise _refuse(task_id, f"has the shape {shape!r} of nothing", "Write `from: VARIABLE` too.")
+    if shape == "each" and raw.get("into"):
+        raise _refuse(task_id, "has both `shape: each` and `into`", "Take one of them out.")
+    if raw.get("part") and not shape:
+        raise _refuse(task_id, "has a part, but no elements that could have it", "Write `shape: each` or `list` too.")
+    if raw.get("optional") and not raw.get("part"):
+        raise _refuse(task_id, "is optional without a part", "Write `part: KEY` too, or take `optional` out.")
 
 
 def _require_duration(task_id: str, key: str, value: str | None) -> None:

@@ -153,7 +153,9 @@ class RunChecks(EngineAction):
 
     def _render(self, request: Request, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the inventory variables that the catalogue names, rendered for this host."""
-        names = {name for entry in request.catalogue.values() for name in (entry.source, entry.policy) if name}
+        names = {
+            name for entry in request.catalogue.values() for name in (entry.source, entry.policy, entry.account) if name
+        }
         rendered: dict[str, Any] = {}
         for name in sorted(names & set(variables)):
             try:
@@ -179,6 +181,8 @@ def _check_argument(task: Task) -> dict[str, Any]:
         "id": task.id,
         "check": task.entry.check,
         "params": dict(task.params),
+        "each": [dict(options) for options in task.each],
+        "account": task.account,
         "deadline": task.entry.deadline,
         "period": task.period,
         "digest": task.digest,

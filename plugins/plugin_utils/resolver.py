@@ -52,6 +52,8 @@ class Task:
     period: str
     params: Mapping[str, Any]
     digest: str
+    each: tuple[Mapping[str, Any], ...] = ()  # the check runs once for each of these, with ``params`` and them
+    account: str = ""
     variables: tuple[str, ...] = ()  # where on the host's inventory the parameters come from
 
     @property
@@ -134,6 +136,8 @@ def resolve(catalogue: Catalogue, selection: Selection, variables: Mapping[str, 
             continue
         try:
             params = _params(entry, variables)
+            each = _each(entry, variables, _parts(entry, catalogue))
+            account = _account(entry, variables)
         except InvalidInput as error:
             problems.append(
                 Finding(
@@ -141,8 +145,9 @@ def resolve(catalogue: Catalogue, selection: Selection, variables: Mapping[str, 
                 )
             )
             continue
-        told_by = tuple(name for name in (entry.source, entry.policy) if name in variables)
-        tasks.append(Task(entry, period_of(entry.cadence, now), params, _digest(entry, params, variables), told_by))
+        told_by = tuple(name for name in (entry.source, entry.policy, entry.account) if name in variables)
+        digest = _digest(entry, [params, each, account], variables)
+        tasks.append(Task(entry, period_of(entry.cadence, now), params, digest, each, account, told_by))
     return Resolved(tuple(tasks), tuple(left_out), tuple(problems))
 
 
@@ -165,7 +170,14 @@ def _why_absent(entry: Entry, variables: Mapping[str, Any]) -> str | None:
         return f"{entry.source} is not set for this host"
     if variables[entry.source] in (None, [], {}, ""):
         return f"{entry.source} is empty for this host"
+    value = variables[entry.source]
+    if entry.optional and isinstance(value, list) and not any(_has_part(element, entry) for element in value):
+        return f"nothing in {entry.source} has `{entry.part}`"
     return None
+
+
+def _has_part(element: Any, entry: Entry) -> bool:
+    return not isinstance(element, dict) or entry.part in element
 
 
 def _params(entry: Entry, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,13 +192,13 @@ def _params(entry: Entry, variables: Mapping[str, Any]) -> dict[str, Any]:
             )
         if into:
             params[into] = value
-        elif entry.acts:
-            if entry.shape == "list" and not isinstance(value, list):
+        elif name == entry.source and entry.shape:
+            if not isinstance(value, list):
                 raise InvalidInput(
                     f"The variable {name} is a {type_word(value)}, it must be a list.",
                     f"Write {name} with a - for each.",
                 )
-        else:
+        elif not entry.acts:
             if not isinstance(value, dict):
                 raise InvalidInput(
                     f"The variable {name} is a {type_word(value)}, it must be a mapping of options of {entry.check}.",
@@ -196,7 +208,50 @@ def _params(entry: Entry, variables: Mapping[str, Any]) -> dict[str, Any]:
     return params
 
 
-def _digest(entry: Entry, params: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
+def _parts(entry: Entry, catalogue: Catalogue) -> frozenset[str]:
+    """Return the parts of all tasks that read the same variable as *entry*."""
+    return frozenset(other.part for other in catalogue.values() if other.part and other.source == entry.source)
+
+
+def _each(entry: Entry, variables: Mapping[str, Any], parts: frozenset[str]) -> tuple[Mapping[str, Any], ...]:
+    """Return the options of a check for each element: what all tasks share, then those of its own part."""
+    if entry.acts or entry.shape != "each":
+        return ()
+    found = []
+    for number, element in enumerate(variables[entry.source], 1):
+        if not isinstance(element, dict):
+            raise InvalidInput(
+                f"The variable {entry.source} has a {type_word(element)} as element {number}, it must be a mapping.",
+                f"Correct {entry.source}; `ansible-doc cadence.upkeep.{entry.check}` lists the options.",
+            )
+        if entry.optional and entry.part not in element:
+            continue
+        own = element.get(entry.part) or {}
+        if not isinstance(own, dict):
+            raise InvalidInput(
+                f"The variable {entry.source} has a {type_word(own)} as {entry.part} of element {number}, it must be a "
+                "mapping.",
+                f"Correct {entry.source}; `ansible-doc cadence.upkeep.{entry.check}` lists the options.",
+            )
+        found.append({**{key: value for key, value in element.items() if key not in parts}, **own})
+    return tuple(found)
+
+
+def _account(entry: Entry, variables: Mapping[str, Any]) -> str:
+    value = variables.get(entry.account) if entry.account else None
+    if isinstance(value, Unusable):
+        raise InvalidInput(
+            f"The variable {entry.account} cannot be rendered: {value.reason.rstrip('.')}.", f"Correct {entry.account}."
+        )
+    if value is not None and not isinstance(value, str):
+        raise InvalidInput(
+            f"The variable {entry.account} is a {type_word(value)}, it must be the name of an account.",
+            f"Correct {entry.account}.",
+        )
+    return value or ""
+
+
+def _digest(entry: Entry, options: Sequence[Any], variables: Mapping[str, Any]) -> str:
     """Return a fingerprint of what the task is told, so that a changed task is a new one in its period."""
-    told = [entry.check, entry.role, entry.entry, params, variables.get(entry.source)]
+    told = [entry.check, entry.role, entry.entry, *options, variables.get(entry.source)]
     return hashlib.sha256(json.dumps(to_plain(told, strict=False), sort_keys=True).encode()).hexdigest()[:16]

@@ -25,6 +25,8 @@ CHECKUP_SPEC: dict[str, Any] = {
             "id": {"type": "str", "required": True},
             "check": {"type": "str", "required": True},
             "params": {"type": "dict", "default": {}},
+            "each": {"type": "list", "elements": "dict", "default": []},
+            "account": {"type": "str", "default": ""},
             "deadline": {"type": "str", "default": "60s"},
             "period": {"type": "str", "default": ""},
             "digest": {"type": "str", "default": ""},

@@ -21,6 +21,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._checkup.records im
     record_of,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._checkup.registry import find_check
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.account import become
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import Check, validate
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import (
     InvalidInput,
@@ -233,35 +234,44 @@ def _entry(
 def _run(
     checks: list[dict[str, Any]], now: datetime, learn_secrets: Callable[[frozenset[str]], None]
 ) -> list[dict[str, Any]]:
+    # A check with `each` runs once for each element; the runs of all checks go side by side.
+    runs = [(check, options) for check in checks for options in check["each"] or [{}]]
     jobs: list[Job] = []
     ended: dict[str, Ended] = {}
-    for check in checks:
+    for number, (check, options) in enumerate(runs):
+        name = str(number)
         try:
-            jobs.append(_prepare(check, now, learn_secrets))
+            jobs.append(_prepare(name, check, options, now, learn_secrets))
         except UpkeepError as error:
-            ended[check["id"]] = Ended(
-                check["id"], REFUSED, message=error.message, remedy=error.remedy, evidence=error.evidence
-            )
+            ended[name] = Ended(name, REFUSED, message=error.message, remedy=error.remedy, evidence=error.evidence)
         except ImportError as error:
-            ended[check["id"]] = Ended(
-                check["id"],
-                RAISED,
-                message=f"the check cannot be loaded: {error}",
-                remedy="Install the collection anew.",
+            ended[name] = Ended(
+                name, RAISED, message=f"the check cannot be loaded: {error}", remedy="Install the collection anew."
             )
     ended.update((end.name, end) for end in run_isolated(jobs))
     stamp = rfc3339(now)
-    return [_ran(check, ended[check["id"]], stamp) for check in checks]
+    entries: dict[str, list[dict[str, Any]]] = {}
+    for number, (check, options) in enumerate(runs):
+        entries.setdefault(check["id"], []).append(_ran(check, options, ended[str(number)], stamp))
+    return [_together(entries[check["id"]]) for check in checks]
 
 
-def _prepare(check: Mapping[str, Any], now: datetime, learn_secrets: Callable[[frozenset[str]], None]) -> Job:
+def _prepare(
+    name: str,
+    check: Mapping[str, Any],
+    options: Mapping[str, Any],
+    now: datetime,
+    learn_secrets: Callable[[frozenset[str]], None],
+) -> Job:
     found = find_check(check["check"])
-    valid = validate(found.name, found.argument_spec, check["params"], found.rules)
+    valid = validate(found.name, found.argument_spec, {**check["params"], **options}, found.rules)
     learn_secrets(valid.secrets)
-    return Job(check["id"], lambda: _look(found, valid.params, now), parse_duration(check["deadline"]))
+    return Job(name, lambda: _look(found, valid.params, check["account"], now), parse_duration(check["deadline"]))
 
 
-def _look(check: Check, params: dict[str, Any], now: datetime) -> dict[str, Any]:
+def _look(check: Check, params: dict[str, Any], account: str, now: datetime) -> dict[str, Any]:
+    if account:
+        become(account)  # this is a process of the job's own
     try:
         return {"result": check.run(params, now).as_result()}
     except InvalidInput as error:
@@ -269,13 +279,14 @@ def _look(check: Check, params: dict[str, Any], now: datetime) -> dict[str, Any]
         return {"refused": {"message": error.message, "remedy": error.remedy, "evidence": error.evidence}}
 
 
-def _ran(check: Mapping[str, Any], end: Ended, stamp: str) -> dict[str, Any]:
+def _ran(check: Mapping[str, Any], options: Mapping[str, Any], end: Ended, stamp: str) -> dict[str, Any]:
     if end.how == DONE and "refused" in end.value:
         end = Ended(end.name, REFUSED, seconds=end.seconds, **end.value["refused"])
     if end.how != DONE:
+        subject = f"{check['id']} {options.get('name', '')}".strip()
         return {
             **_entry(check, FAILED, Severity.UNKNOWN.word, count_by_severity([Severity.UNKNOWN]), end.seconds),
-            "findings": [failed_task(check["id"], end, stamp)],
+            "findings": [failed_task(subject, end, stamp)],
         }
     result = end.value["result"]
     summary = result["summary"]
@@ -285,15 +296,32 @@ def _ran(check: Mapping[str, Any], end: Ended, stamp: str) -> dict[str, Any]:
     }
 
 
-def failed_task(task_id: str, end: Ended, stamp: str) -> dict[str, Any]:
+def _together(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the entries of all runs of one check as one."""
+    first = entries[0]
+    if len(entries) == 1:
+        return first
+    words = {entry["status"] for entry in entries}
+    return {
+        **first,
+        "status": FAILED if FAILED in words else RAN,
+        "worst": max(Severity.from_word(entry["worst"]) for entry in entries).word,
+        "counts": {word: sum(entry["counts"][word] for entry in entries) for word in first["counts"]},
+        "seconds": max(entry["seconds"] for entry in entries),
+        "changed": any(entry["changed"] for entry in entries),
+        **{key: [item for entry in entries for item in entry[key]] for key in ("findings", "actions", "metrics")},
+    }
+
+
+def failed_task(subject: str, end: Ended, stamp: str) -> dict[str, Any]:
     """Return the finding for a check that could not do its work: it is unknown what it would have found."""
     code = {REFUSED: "task.invalid", TIMED_OUT: "task.timed_out"}.get(end.how, "task.failed")
     message = end.message if end.message.endswith(".") else f"{end.message}."
     finding = Finding(
         code,
-        task_id,
+        subject,
         Severity.UNKNOWN,
-        f"{task_id} could not look: {message}",
+        f"{subject} could not look: {message}",
         end.evidence,
         end.remedy or CODES[code].remedy,
     )

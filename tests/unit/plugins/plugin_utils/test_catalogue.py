@@ -129,6 +129,12 @@ def test_overrides_are_not_changed_by_reading_them():
         ({"backups.all": {"covers": ["host.memry"]}}, "covers the unknown task 'host.memry'", "host.memory"),
         ({"host.memory": {"budget": "5m"}}, "is a check, which has no 'budget'", "Take budget out"),
         ({"postgres.vacuum": {"params": {}}}, "is a role, which has no 'params'", "Take params out"),
+        ({"postgres.vacuum": {"shape": "eech"}}, "has the unknown shape 'eech'", "Did you mean each"),
+        ({"host.memory": {"shape": "each"}}, "has the shape 'each' of nothing", "from: VARIABLE"),
+        ({"backups.all": {"shape": "each"}}, "has both `shape: each` and `into`", "Take one"),
+        ({"host.memory": {"part": "x"}}, "has a part, but no elements", "shape: each"),
+        ({"host.memory": {"optional": True}}, "is optional without a part", "part: KEY"),
+        ({"host.memory": {"optional": "yes"}}, "has a text as 'optional' where a boolean belongs", "optional"),
         (
             {"shop.vacuum": {"cadence": "daily", "role": "cadence.upkeep.postgres", "entry": "vacuum"}},
             "uses the entry 'vacuum' of the role 'cadence.upkeep.postgres', as postgres.vacuum does",

@@ -397,3 +397,81 @@ def test_a_task_knows_which_variables_told_it():
     told = {task.id: task.variables for task in resolved(EVERYTHING).tasks}
     assert told["certificates.expiry"] == ("certificates_inventory",)
     assert told["host.clock"] == ()
+
+
+# --- a check for each element -----------------------------------------------------------------------------------------
+
+HEALTH = Entry(
+    "postgres.health",
+    "daily",
+    check="pg_health_info",
+    params={"subset": ["connections"]},
+    source="postgres_clusters",
+    shape="each",
+    part="health",
+    account="postgres_account",
+)
+FULL = replace(VACUUM, id="postgres.full", entry="full", shape="list", part="full", optional=True)
+CLUSTERS = [
+    {"name": "main", "login_host": "db1", "health": {"bloat_ratio": 0.3}, "full": {"tables": ["orders"]}},
+    {"name": "side", "login_host": "db2"},
+]
+
+
+def test_a_check_gets_what_all_share_and_what_is_its_own_part():
+    (task,) = resolved(
+        {"postgres_clusters": CLUSTERS}, catalogue=catalogue_of(HEALTH, FULL), only=["postgres.health"]
+    ).tasks
+    assert task.params == {"subset": ["connections"]}
+    assert task.each == (
+        {"name": "main", "login_host": "db1", "bloat_ratio": 0.3},
+        {"name": "side", "login_host": "db2"},
+    )
+    assert task.account == ""
+
+
+def test_a_check_runs_as_the_account_that_the_inventory_names():
+    variables = {"postgres_clusters": CLUSTERS, "postgres_account": "postgres"}
+    (task,) = resolved(variables, catalogue=catalogue_of(HEALTH)).tasks
+    assert task.account == "postgres"
+    assert task.variables == ("postgres_clusters", "postgres_account")
+
+
+def test_another_account_is_another_task():
+    digests = {
+        resolved({"postgres_clusters": CLUSTERS, **more}, catalogue=catalogue_of(HEALTH)).tasks[0].digest
+        for more in ({}, {"postgres_account": "postgres"})
+    }
+    assert len(digests) == 2
+
+
+def test_an_optional_part_that_nothing_has_leaves_the_task_out():
+    resolution = resolved({"postgres_clusters": CLUSTERS[1:]}, catalogue=catalogue_of(FULL))
+    assert reasons(resolution) == {"postgres.full": "nothing in postgres_clusters has `full`"}
+    assert resolved({"postgres_clusters": CLUSTERS}, catalogue=catalogue_of(FULL)).left_out == ()
+
+
+def test_only_elements_with_an_optional_part_are_meant():
+    optional = replace(HEALTH, optional=True)
+    (task,) = resolved({"postgres_clusters": CLUSTERS}, catalogue=catalogue_of(optional)).tasks
+    assert [element["name"] for element in task.each] == ["main"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"postgres_clusters": {"name": "main"}}, "The variable postgres_clusters is a mapping, it must be a list."),
+        ({"postgres_clusters": ["main"]}, "has a text as element 1, it must be a mapping"),
+        ({"postgres_clusters": [{}, {"health": [1]}]}, "has a list as health of element 2, it must be a mapping"),
+        ({"postgres_clusters": [{}], "postgres_account": 5}, "The variable postgres_account is a number"),
+        (
+            {"postgres_clusters": [{}], "postgres_account": Unusable("no such key")},
+            "postgres_account cannot be rendered",
+        ),
+    ],
+)
+def test_what_is_no_list_of_mappings_is_a_problem_of_the_host(variables, message):
+    resolution = resolved(variables, catalogue=catalogue_of(HEALTH))
+    assert resolution.tasks == ()
+    (problem,) = resolution.problems
+    assert message in problem.message

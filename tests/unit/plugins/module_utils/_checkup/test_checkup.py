@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
 import time
 from datetime import datetime, timezone
@@ -83,6 +84,11 @@ def die(params, now):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def who(params, now):
+    name = pwd.getpwuid(os.geteuid()).pw_name
+    return Outcome("toy", ["a"], [Finding("toy.who", "a", Severity.INFO, f"I am {name}.")], now)
+
+
 def leak(params, now):
     message = f"cannot log in with password={params['login_password']} and {params['login_password']}"
     return Outcome("toy", ["a"], [Finding("toy.found", "a", Severity.WARNING, message)], now)
@@ -94,7 +100,7 @@ def unloadable():
 
 @pytest.fixture(autouse=True)
 def checks(monkeypatch):
-    toys = [look, plan, say_now, fail, refuse, fail_with_secret, fail_without_period, break_down, hang, die, leak]
+    toys = [look, plan, say_now, fail, refuse, fail_with_secret, fail_without_period, break_down, hang, die, who, leak]
     checks = {toy.__name__: (lambda toy=toy: Check(toy.__name__, SPEC, toy)) for toy in toys}
     picky = Check("picky", {"a": {"type": "str"}, "b": {"type": "str"}}, look, {"required_one_of": [["a", "b"]]})
     monkeypatch.setattr(registry, "CHECKS", {**checks, "picky": lambda: picky, "unloadable": unloadable})
@@ -609,3 +615,51 @@ def test_the_default_name_is_that_of_the_machine(state):
     checkup(state, [item("look")], host=None)
     (folder,) = (state / "hosts").iterdir()
     assert folder.name == os.uname().nodename
+
+
+# --- a check that runs once for each element --------------------------------------------------------------------------
+
+
+def each(check, *elements, **more):
+    return {**item(check), "each": list(elements), **more}
+
+
+def test_the_runs_of_one_check_come_back_as_one(state):
+    result = checkup(state, [each("look", {"names": ["a", "b"]}, {"names": ["c"], "severity": "warning"})])
+    (entry,) = result["checks"]
+    assert (entry["status"], entry["worst"]) == ("done", "warning")
+    assert entry["counts"] == {"ok": 2, "info": 0, "warning": 1, "unknown": 0, "critical": 0}
+    assert [finding["subject"] for finding in result["findings"]] == ["c"]
+    assert [metric["value"] for metric in result["metrics"]] == [2, 1]
+    assert remembered(state)["look"]["counts"]["ok"] == 2
+
+
+def test_one_run_that_fails_is_named_and_the_others_stand(state):
+    result = checkup(state, [each("look", {"name": "main", "names": ["a"]}, {"name": "side", "typo": 1})])
+    # `name` is no option of this check, so both are refused, each by its own name.
+    assert [finding["subject"] for finding in result["findings"]] == ["look main", "look side"]
+    result = checkup(state, [each("look", {"names": ["a"]}, {"typo": 1})], force=True)
+    assert entries(result)["look"]["status"] == "failed"
+    assert entries(result)["look"]["counts"]["ok"] == 1
+    assert "typo" in result["findings"][0]["message"]
+
+
+def test_elements_win_over_what_all_share(state):
+    shared = {**each("look", {"severity": "info"}, {}), "params": {"severity": "critical"}}
+    result = checkup(state, [shared])
+    assert sorted(finding["severity"] for finding in result["findings"]) == ["critical", "info"]
+
+
+def test_a_check_runs_as_another_account_or_says_why_not(state):
+    if os.geteuid() != 0:
+        result = checkup(state, [{**item("who"), "account": "root"}])
+        assert "Only root can go on as root" in result["findings"][0]["message"]
+        return
+    result = checkup(state, [{**item("who"), "account": "nobody"}, item("who", "me")])
+    assert [finding["message"] for finding in result["findings"]] == ["I am nobody.", "I am root."]
+
+
+def test_an_account_that_does_not_exist_is_named(state):
+    result = checkup(state, [{**item("who"), "account": "nosuchaccount"}])
+    assert "no account called 'nosuchaccount'" in result["findings"][0]["message"]
+    assert result["findings"][0]["severity"] == "unknown"
