@@ -16,23 +16,27 @@ description:
   - Never fails for a certificate. A target that cannot be looked at (no such file, a private key, a FIFO, a port that
     is silent or speaks no TLS) becomes one finding of severity V(unknown) that names it and the next step; all others
     are judged. The module itself fails only for options that it cannot understand or without its Python library.
-  - Files are PEM or DER. A PEM file may hold several certificates, with or without a private key and text around them;
-    each is read on its own, so that one damaged certificate hides none of the others.
+  - Files are PEM, DER, PKCS#7 or PKCS#12. A PEM file may hold several certificates, with or without a private key and
+    text around them; each is read on its own, so that one damaged certificate hides none of the others. A Java key store
+    (JKS) is named as such, with the command that converts it.
+  - An endpoint may begin in clear text (STARTTLS), want a client certificate, or have several addresses.
   - A certificate that is expired, self-signed or of an unknown issuer still shows its dates.
 author:
   - Upkeep maintainers (@cadence-upkeep)
 requirements:
   - cryptography (Python library on the host; C(python3-cryptography) in Debian and Red Hat systems)
 notes:
-  - With Python 3.9 on the host only the own certificate of an endpoint is seen, not its chain. RV(degraded) says so.
   - The chain of an endpoint is verified against the authorities of the host, or those of O(endpoints[].ca_path).
+  - No private key, passphrase or PEM text is ever returned. Private keys are read only with O(check_key) or where one is
+    in a file of O(files) itself, and only the SHA-256 of the public half is kept.
+  - Proxies from the environment are not used.
 options:
   files:
     description:
       - Files, directories and globs, as absolute paths. In a glob, C(**) stands for any number of directories.
       - In a directory, the files that match O(patterns) and not O(excludes) are looked at.
       - The same file met again through a link or an overlapping glob is looked at once.
-      - At least one of O(files) and O(endpoints) is required.
+      - At least one of O(files), O(endpoints) and O(content) is required.
     type: list
     elements: path
   endpoints:
@@ -48,14 +52,42 @@ options:
         type: str
         required: true
       port:
-        description: TCP port.
+        description: TCP port. The default is 443, or the usual one of O(endpoints[].starttls).
         type: int
-        default: 443
       server_name:
         description:
           - The name to ask for (SNI) and to look for in the certificate. The default is O(endpoints[].host).
           - Empty asks for none. An IP address is never asked for, but looked for among the certificate's addresses.
         type: str
+      starttls:
+        description: The protocol in which the server begins in clear text before it goes over to TLS.
+        type: str
+        choices: [smtp, lmtp, imap, pop3, ftp, sieve, ldap, postgres, mysql, xmpp, xmpp-server]
+      addresses:
+        description:
+          - V(any) looks at the first address of the host that answers.
+          - V(all) looks at each of them, and gives each a record of its own. One that serves an older certificate than
+            another, or none, is found so.
+        type: str
+        choices: [any, all]
+        default: any
+      proxy:
+        description:
+          - An HTTP proxy to go through, such as V(http://proxy.example.org:3128), without credentials. The default is
+            none, whatever the environment says.
+        type: str
+      client_cert:
+        description: A certificate to show to the server, as a file of PEM, with what is above it.
+        type: path
+      client_key:
+        description: Its private key, if that is not in the same file. If it is encrypted, O(passphrases) are tried.
+        type: path
+      hsts:
+        description: As O(hsts), for this endpoint.
+        type: bool
+      tls_versions:
+        description: As O(tls_versions), for this endpoint.
+        type: bool
       ca_path:
         description:
           - The authorities to trust instead of those of the host, as a file or a directory of files.
@@ -87,6 +119,19 @@ options:
         description: As O(critical), for this endpoint.
         type: list
         elements: str
+  content:
+    description: Certificates that are given as they are, such as those of a Kubernetes secret.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: What results call it.
+        type: str
+        required: true
+      content:
+        description: PEM, or any other format of O(files) in base64.
+        type: str
+        required: true
   recurse:
     description: Whether directories in O(files) are searched with all that is below them.
     type: bool
@@ -136,21 +181,83 @@ options:
       - V(auto) is the rule of certbot. A third of the lifetime, or half of one that is shorter than ten days.
     type: str
     default: auto
+  renew_grace:
+    description:
+      - How long after renewal became due it may take, as a duration or a share of the lifetime. What was not renewed by
+        then has a finding. The default is not to ask.
+    type: str
+  max_lifetime:
+    description:
+      - The longest time that a certificate may be good for in all. V(public) is what browsers allow public authorities,
+        by the day of issue (398, 200, 100 and in the end 47 days). The default is not to ask.
+    type: str
   names:
     description: Names and addresses that every target's first certificate must stand for.
     type: list
     elements: str
     default: []
+  allow_cn:
+    description: Whether the common name counts where a certificate has no alternative name. Clients no longer think so.
+    type: bool
+    default: false
   chain:
     description:
-      - V(chain) judges the dates of intermediates too, V(leaf) those of the other certificates alone.
-      - A root never decides, because clients use their own copy of it.
+      - V(chain) judges the dates of intermediates too, V(leaf) those of the other certificates alone. V(verified) judges
+        those on the way from the certificate to the authority, which includes authorities that only the host has.
+      - A root never decides, because clients use their own copy of it, nor does a certificate that is on no way from
+        another one upwards.
     type: str
-    choices: [leaf, chain]
+    choices: [leaf, chain, verified]
     default: chain
   ca_path:
-    description: The default of O(endpoints[].ca_path).
+    description: The default of O(endpoints[].ca_path), and the authorities that end the chains in files.
     type: path
+  check_key:
+    description:
+      - Whether the private key beside a certificate is read and compared with it. It is looked for by its usual names
+        (the same name with C(.key) or C(-key.pem), C(privkey.pem) of certbot, C(../private)) and in the file itself.
+      - Whether everybody can read it, and whether it lies in a git work tree, is found out without reading it, always.
+    type: bool
+    default: false
+  passphrases:
+    description: Passphrases that are tried on PKCS#12 and on encrypted private keys. The empty one is tried first.
+    type: list
+    elements: str
+    default: []
+  min_rsa_bits:
+    description: An RSA or DSA key of fewer bits has a finding.
+    type: int
+    default: 2048
+  min_ec_bits:
+    description: A key on an elliptic curve of fewer bits has a finding.
+    type: int
+    default: 224
+  weak_signatures:
+    description: Hashes that a certificate must not be signed over, roots aside.
+    type: list
+    elements: str
+    default: [md5, sha1]
+  min_tls:
+    description: An endpoint that speaks an older version of TLS has a finding.
+    type: str
+    choices: [TLSv1, TLSv1.1, TLSv1.2, TLSv1.3]
+    default: TLSv1.2
+  tls_versions:
+    description:
+      - Whether each endpoint is asked which versions of TLS it accepts, by one more handshake for each. Without it, only
+        the version that was agreed on is known.
+    type: bool
+    default: false
+  hsts:
+    description:
+      - Whether each endpoint is asked for C(/) in HTTP, to see whether it sends C(Strict-Transport-Security). What does
+        not answer in HTTP has none and no finding.
+    type: bool
+    default: false
+  min_hsts:
+    description: A shorter max-age of C(Strict-Transport-Security) has a finding.
+    type: str
+    default: 180d
   at:
     description:
       - The instant to judge (RFC 3339, such as V(2026-11-22T04:13:00Z)) instead of now, to ask whether all would be
@@ -159,7 +266,7 @@ options:
   workers:
     description: How many endpoints are asked at a time, and how many files are read at most at a time.
     type: int
-    default: 32
+    default: 64
   timeout:
     description: How long one endpoint may take, from resolving its name to the end of the handshake.
     type: str
@@ -200,6 +307,27 @@ EXAMPLES = r"""
         ca_path: /etc/ssl/internal-ca.pem
         warning: [60d]
         critical: [14d]
+
+- name: Look at a mail server, a database and a directory that begin in clear text
+  cadence.upkeep.cert_expiry:
+    endpoints:
+      - {name: mail, host: mail.example.org, starttls: smtp, addresses: all}
+      - {name: orders, host: db1.internal, starttls: postgres, ca_path: /etc/ssl/internal-ca.pem}
+      - {name: directory, host: ldap.internal, starttls: ldap, client_cert: /etc/ssl/upkeep.pem}
+
+- name: Take stock of what browsers see, and of the keys
+  cadence.upkeep.cert_expiry:
+    files: [/etc/letsencrypt/live/*/fullchain.pem, /etc/haproxy/certs/*.pem]
+    endpoints:
+      - {host: www.example.org, hsts: true, tls_versions: true}
+    check_key: true
+    renew_grace: 3d
+
+- name: Look at the certificate of a Kubernetes secret
+  cadence.upkeep.cert_expiry:
+    content:
+      - name: shop/tls
+        content: "{{ secret.data['tls.crt'] }}"
 
 - name: Would every certificate below /etc/ssl/sites still be good after the holidays?
   cadence.upkeep.cert_expiry:
@@ -283,6 +411,7 @@ certificates:
         issuer: CN=R11,O=Let's Encrypt,C=US
         serial: 4d2c1a
         fingerprint_sha256: 1f0c3b5a97de42c2a8e3f4b1c6d7e8f90123456789abcdef0123456789abcdef
+        spki_sha256: 6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d
         not_before: "2026-09-21T00:00:00Z"
         not_after: "2026-12-20T23:59:59Z"
         lifetime_seconds: 7862399
@@ -296,6 +425,9 @@ certificates:
         signature: sha256
         self_signed: false
         is_ca: false
+        must_staple: false
+        has_ocsp_url: false
+        has_crl_url: true
       thresholds: {warning_seconds: 1965600, critical_seconds: 604800}
       renew_after: "2026-11-20T15:59:59Z"
       renew_due: true
@@ -313,13 +445,18 @@ certificates:
       verify_error: ""
       hostname_ok: true
       served_matches_file: false
+      starttls: ""
+      tls_versions: [TLSv1.2, TLSv1.3]
+      hsts: {max_age: 31536000, include_subdomains: true, preload: false}
   contains:
     target:
-      description: The path, the name of the endpoint, or its host and port.
+      description: >-
+        The path, the name of the endpoint or content, or host and port; with O(endpoints[].addresses=all), the address
+        too.
       returned: always
       type: str
     kind:
-      description: V(file) or V(endpoint).
+      description: V(file), V(endpoint) or V(content).
       returned: always
       type: str
     state:
@@ -331,7 +468,9 @@ certificates:
       description: >-
         Why the target, or a part of it, could not be read, with C(kind) and C(message). C(kind) is one of not_found,
         permission, symlink_loop, io, not_regular, empty, too_large, too_many_files, is_a_key, no_certificate,
-        unsupported_format, parse, dns, refused, unreachable, timeout, reset, not_tls, handshake, deadline.
+        unsupported_format, parse, encrypted_need_passphrase, bad_passphrase, dns, refused, unreachable, proxy, timeout,
+        reset, not_tls, starttls_refused, starttls_protocol, handshake, client_cert, client_cert_required,
+        client_cert_refused, deadline. With client_cert_required the certificate was shown and judged all the same.
       returned: always
       type: dict
     leaf:
@@ -353,25 +492,37 @@ certificates:
       type: bool
     chain:
       description: >-
-        Every certificate in its order (the first 20), with its role (V(leaf), V(intermediate) or V(root)) and the state
-        by its dates.
+        Every certificate in its order (the first 20), with its role (V(leaf), V(intermediate), V(root) or V(unused)) and
+        the state by its dates.
       returned: always
       type: list
       elements: dict
     chain_min_not_after:
-      description: When the first of them ends that is not a root.
+      description: When the first of those ends whose dates decide, by O(chain).
       returned: always
       type: str
     realpath:
       description: Where the file really is.
       returned: when the path leads through a symbolic link
       type: str
+    duplicate_of:
+      description: The file that holds the same certificates.
+      returned: when there is one
+      type: str
+    key:
+      description: Where the private key lies.
+      returned: when it was found beside the certificate, or with it
+      type: str
+    key_matches:
+      description: Whether that is the key of the certificate. Null when it was not read.
+      returned: when it was found beside the certificate, or with it
+      type: bool
     address:
       description: Host and port.
       returned: for endpoints that showed a certificate
       type: str
     peer_ip:
-      description: The address that was connected to.
+      description: The address that was connected to; empty through a proxy.
       returned: for endpoints that showed a certificate
       type: str
     tls_version:
@@ -394,6 +545,21 @@ certificates:
       description: Whether the served certificate is that of C(expect_file). Null when they were not compared.
       returned: for endpoints that showed a certificate
       type: bool
+    starttls:
+      description: The protocol that began in clear text, or empty.
+      returned: for endpoints that showed a certificate
+      type: str
+    tls_versions:
+      description: The versions of TLS that were accepted. Null when that was not asked.
+      returned: for endpoints that showed a certificate
+      type: list
+      elements: str
+    hsts:
+      description: >-
+        What C(Strict-Transport-Security) says, with C(max_age) in seconds (null when it was not sent). Null when that
+        was not asked, or the endpoint does not speak HTTP.
+      returned: for endpoints that showed a certificate
+      type: dict
 soonest:
   description: Which target ends first, and when. Null when no certificate was read.
   returned: success
@@ -404,6 +570,11 @@ scanned:
   returned: success
   type: dict
   sample: {files: 12, bytes: 43210, endpoints: 1}
+renew_due:
+  description: Of how many targets the renewal is due, by O(renew_at).
+  returned: success
+  type: int
+  sample: 1
 degraded:
   description: What could not be looked at as closely as elsewhere.
   returned: success

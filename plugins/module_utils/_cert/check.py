@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.across import copies_of, judge_together
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.argspec import ARGUMENT_SPEC, RULES
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.collect import Snapshot, collect
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.evaluate import Verdict, judge
@@ -15,6 +16,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._cert.library impor
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.options import Options, read_options
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.records import (
     by_remaining_time,
+    is_due,
     record_of,
     soonest_of,
 )
@@ -36,14 +38,26 @@ def check(params: dict[str, Any], now: datetime) -> Outcome:
     require_library()
     snapshot = collect(options)
     at = options.at or now
-    verdicts = by_remaining_time(judge(sighting, options.policy, at) for sighting in snapshot.sightings)
+    together = judge_together(snapshot.sightings)
+    verdicts = by_remaining_time(
+        judge(
+            sighting,
+            options.policy,
+            at,
+            snapshot.anchors,
+            together.get(sighting.target, ()),
+            say_valid=not options.problems_only,
+        )
+        for sighting in snapshot.sightings
+    )
     return _outcome(options, snapshot, verdicts, at, now, clock)
 
 
 def _outcome(
     options: Options, snapshot: Snapshot, verdicts: list[Verdict], at: datetime, now: datetime, clock: Deadline
 ) -> Outcome:
-    shown = [verdict for verdict in verdicts if not options.problems_only or verdict.severity > Severity.OK]
+    shown = [verdict for verdict in verdicts if not options.problems_only or verdict.severity > Severity.INFO]
+    copies = copies_of(snapshot.sightings)
     soonest = soonest_of(verdicts, at)
     return Outcome(
         domain="cert",
@@ -53,9 +67,12 @@ def _outcome(
         metrics=_metrics(soonest),
         seconds=clock.elapsed,
         extra={
-            "certificates": [record_of(verdict, options.policy, at) for verdict in shown],
+            "certificates": [
+                record_of(verdict, options.policy, at, copies.get(verdict.sighting.target, "")) for verdict in shown
+            ],
             "soonest": soonest,
             "scanned": {"files": snapshot.files, "bytes": snapshot.bytes, "endpoints": snapshot.endpoints},
+            "renew_due": sum(is_due(verdict, options.policy, at) for verdict in verdicts),
             "degraded": list(snapshot.degraded),
             "at": rfc3339(at),
         },

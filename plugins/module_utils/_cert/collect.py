@@ -5,13 +5,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._cert import library
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert import library, trust
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.chain import Anchors
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.crew import Crew
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.discover import Finder
-from ansible_collections.cadence.upkeep.plugins.module_utils._cert.files import sight_file
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.files import (
+    RealPaths,
+    shown,
+    sight_content,
+    sight_file,
+)
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.keys import KeyKeeper
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.model import (
+    CONTENT,
     ENDPOINT,
     FILE,
     EndpointSpec,
@@ -26,13 +34,17 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was seen. ``degraded`` says what this host could not look at as closely as others can."""
+    """What was seen. ``degraded`` says what this host could not look at as closely as others can.
+
+    ``anchors`` are the authorities that it trusts, read only when a file holds a chain.
+    """
 
     sightings: tuple[Sighting, ...]
     files: int
     bytes: int
     endpoints: int
     degraded: tuple[str, ...]
+    anchors: Anchors = frozenset()
 
 
 def collect(options: Options) -> Snapshot:
@@ -47,46 +59,62 @@ class _Collector:
         self._options = options
         self._deadline = deadline
         self._finder = Finder(options.search, deadline)
-        self._prober = Prober(check_time=options.at is None, max_size=options.max_size)
+        self._prober = Prober(options.at is None, options.max_size, options.passphrases)
+        self._keeper = KeyKeeper(options.check_key, options.passphrases)
+        self._real_paths = RealPaths()
         # Written by the threads, one key each; read when they are done, or when the time is over.
-        self._endpoints: dict[str, Sighting] = {}
+        self._endpoints: dict[str, list[Sighting]] = {}
+        self._contents: dict[str, Sighting] = {}
         self._files: dict[str, tuple[Sighting, int]] = {}
 
     def collect(self) -> Snapshot:
         options = self._options
         asked = Crew(self._sight_endpoint, options.endpoints, options.workers)
+        given = Crew(self._sight_content, options.content, options.workers, eager=False)
         searched = Crew(self._finder.find, [options.files] if options.files else [], 1)
         found = searched.wait(self._deadline)
         paths = tuple(self._finder.paths)
         failures = dict(self._finder.failures)
         if not found:
             entry = self._finder.searching or options.files[0]
-            failures[entry] = _late(f"The search of {entry}", self._deadline)
+            failures[entry] = _late(f"The search of {shown(entry)}", self._deadline)
         read = Crew(self._sight_file, paths, options.workers, eager=False)
-        read.wait(self._deadline)
-        asked.wait(self._deadline)
+        for crew in (read, given, asked):
+            crew.wait(self._deadline)
         return self._snapshot(paths, failures)
 
     def _sight_endpoint(self, spec: EndpointSpec) -> None:
         self._endpoints[spec.target] = self._prober.sight(spec)
 
+    def _sight_content(self, named: tuple[str, str]) -> None:
+        name, text = named
+        sighting, content = sight_content(name, text, self._options.max_size, self._options.passphrases)
+        self._contents[name] = replace(sighting, key=self._keeper.of_content(name, text, content))
+
     def _sight_file(self, path: str) -> None:
-        self._files[path] = sight_file(path, self._options.max_size)
+        options = self._options
+        sighting, content = sight_file(path, options.max_size, options.passphrases, self._real_paths)
+        if sighting.certificates:
+            sighting = replace(sighting, key=self._keeper.of_file(path, content))
+        self._files[path] = (sighting, content.size)
 
     def _snapshot(self, paths: tuple[str, ...], failures: dict[str, Failure]) -> Snapshot:
-        read, asked = dict(self._files), dict(self._endpoints)
-        seen = [sighting for sighting, _size in read.values()] + list(asked.values())
-        seen += [Sighting(path, FILE, failures=(failure,)) for path, failure in failures.items()]
-        seen += [self._unfinished(path, FILE) for path in paths if path not in read]
-        seen += [
-            self._unfinished(spec.target, ENDPOINT) for spec in self._options.endpoints if spec.target not in asked
-        ]
+        options = self._options
+        read, asked, given = dict(self._files), dict(self._endpoints), dict(self._contents)
+        seen = [sighting for sighting, _size in read.values()] + list(given.values())
+        with_chains = any(len(sighting.certificates) > 1 for sighting in seen)
+        seen += [sighting for sightings in asked.values() for sighting in sightings]
+        seen += [Sighting(shown(path), FILE, failures=(failure,)) for path, failure in failures.items()]
+        seen += [self._unfinished(shown(path), FILE) for path in paths if path not in read]
+        seen += [self._unfinished(name, CONTENT) for name, _text in options.content if name not in given]
+        seen += [self._unfinished(spec.target, ENDPOINT) for spec in options.endpoints if spec.target not in asked]
         return Snapshot(
             sightings=tuple(seen),
             files=len(read),
             bytes=sum(size for _sighting, size in read.values()),
             endpoints=len(asked),
-            degraded=tuple(sorted(self._prober.degraded)) + _not_entered(self._finder.too_deep, self._options),
+            degraded=tuple(sorted(self._prober.degraded)) + _not_entered(self._finder.too_deep, options),
+            anchors=trust.anchors(options.ca_path) if with_chains and not self._deadline.expired else frozenset(),
         )
 
     def _unfinished(self, target: str, kind: str) -> Sighting:
@@ -107,5 +135,5 @@ def _not_entered(directories: list[str], options: Options) -> tuple[str, ...]:
         return ()
     return (
         f"{len(directories)} directories below max_depth ({options.search.max_depth}) were not entered, "
-        f"the first of them {min(directories)}.",
+        f"the first of them {shown(min(directories))}.",
     )

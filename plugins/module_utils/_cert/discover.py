@@ -8,12 +8,17 @@ from __future__ import annotations
 import fnmatch
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Callable
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._cert.files import kind_of
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.files import kind_of, shown
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.model import CannotLook, Failure
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Deadline
+
+# So many entries of a directory are read between two looks at the clock.
+_AT_ONCE = 5000
 
 
 @dataclass(frozen=True)
@@ -69,14 +74,17 @@ class Finder:
     def _nothing(self, entry: str) -> Failure:
         if not os.path.isdir(entry):
             return Failure(
-                "not_found", f"No file matches {entry}.", "Correct the pattern, or take it out.", {"path": entry}
+                "not_found",
+                f"No file matches {shown(entry)}.",
+                "Correct the pattern, or take it out.",
+                {"path": shown(entry)},
             )
         deeper = "" if self._search.recurse else ", and recurse is off"
         return Failure(
             "empty",
-            f"The directory {entry} holds no file that matches {', '.join(self._search.patterns)}{deeper}.",
+            f"The directory {shown(entry)} holds no file that matches {', '.join(self._search.patterns)}{deeper}.",
             "Name the certificate itself, set recurse to true, or change patterns.",
-            {"path": entry},
+            {"path": shown(entry)},
         )
 
     def _walk(self, top: str) -> bool:
@@ -89,7 +97,7 @@ class Finder:
             if not self._enter(directory, seen):
                 continue
             below = []
-            for entry in self._entries(directory, top):
+            for entry in self._entries(directory, top, self._matches):
                 if entry.is_symlink() and not self._search.follow:
                     continue
                 if _is_directory(entry):
@@ -119,11 +127,12 @@ class Finder:
             if not self._enter(directory, seen[index], optional=True):
                 continue
             if part == "**":
-                below = [entry.path for entry in self._entries(directory, pattern) if self._may_enter(entry)]
+                found_here = self._entries(directory, pattern, lambda _name: False)
+                below = [entry.path for entry in found_here if self._may_enter(entry)]
                 pending += [(path, index, level) for path, level in self._deeper(below, depth)]
                 pending.append((directory, index + 1, depth))
                 continue
-            for entry in self._entries(directory, pattern):
+            for entry in self._entries(directory, pattern, partial(_fits, part=part)):
                 if not _fits(entry.name, part):
                     continue
                 if not last and _is_directory(entry):
@@ -152,29 +161,39 @@ class Finder:
         seen.add(key)
         return True
 
-    def _entries(self, directory: str, origin: str) -> Iterator[os.DirEntry[str]]:
+    def _entries(self, directory: str, origin: str, matches: Callable[[str], bool]) -> list[os.DirEntry[str]]:
+        """Return the directories in *directory* and the files whose names match, by name."""
         if self._deadline.expired:
-            raise CannotLook(
-                "deadline",
-                f"The search of {origin} was not finished in time.",
-                "Name fewer or smaller directories, or give the check a longer deadline.",
-                path=origin,
-            )
+            raise self._not_in_time(origin)
+        entries = []
         try:
             with os.scandir(directory) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
+                # Of a directory with millions of files only those are kept that matter, and the clock is looked at.
+                for number, entry in enumerate(listing, 1):
+                    if number % _AT_ONCE == 0 and self._deadline.expired:
+                        raise self._not_in_time(origin)
+                    if matches(entry.name) or _is_directory(entry):
+                        entries.append(entry)
         except OSError as error:
             self._fail(directory, error)
-            return iter(())
-        return iter(entries)
+            return []
+        return sorted(entries, key=lambda entry: entry.name)
+
+    def _not_in_time(self, origin: str) -> CannotLook:
+        return CannotLook(
+            "deadline",
+            f"The search of {shown(origin)} was not finished in time.",
+            "Name fewer or smaller directories, or give the check a longer deadline.",
+            path=shown(origin),
+        )
 
     def _fail(self, directory: str, error: OSError) -> None:
         self._closed = True
         self.failures[directory] = Failure(
             kind_of(error),
-            f"The directory {directory} cannot be searched: {error.strerror}.",
+            f"The directory {shown(directory)} cannot be searched: {error.strerror}.",
             "Run the check as a user that may read it, or exclude it.",
-            {"path": directory, "errno": error.errno},
+            {"path": shown(directory), "errno": error.errno},
         )
 
     def _matches(self, name: str) -> bool:
@@ -196,9 +215,9 @@ class Finder:
         if len(self.paths) >= self._search.max_files:
             raise CannotLook(
                 "too_many_files",
-                f"{origin} holds more files than max_files ({self._search.max_files}): the rest was not looked at.",
+                f"{shown(origin)} holds more files than max_files ({self._search.max_files}): no more are looked at.",
                 "Name fewer directories, or raise max_files.",
-                path=origin,
+                path=shown(origin),
             )
         self.paths.append(path)
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert import der as der_walk
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.model import Certificate
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import MissingLibrary
 
@@ -24,14 +25,25 @@ try:
         warnings.simplefilter("ignore")
         from cryptography import x509
         from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+        from cryptography.hazmat.primitives.serialization import pkcs12
         from cryptography.utils import CryptographyDeprecationWarning
+        from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 except ImportError:
     HAS_CRYPTOGRAPHY = False
     IMPORT_ERROR = traceback.format_exc()
 else:
     HAS_CRYPTOGRAPHY = True
     IMPORT_ERROR = ""
+
+
+class NoPassphrase(ValueError):
+    """It is encrypted, and none of the passphrases fits."""
+
+
+class Unsupported(ValueError):
+    """It uses an algorithm that the library does not know."""
 
 
 def require_library() -> None:
@@ -58,6 +70,8 @@ def quiet() -> Iterator[None]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        # So Python comments on every context that still knows an old protocol; ours only look.
+        warnings.filterwarnings("ignore", message="ssl", category=DeprecationWarning)
         yield
 
 
@@ -69,28 +83,111 @@ def load(der: bytes) -> Certificate:
     """
     try:
         certificate = x509.load_der_x509_certificate(der)
+        not_before, not_after = _validity(certificate)
+        serial = certificate.serial_number
     except x509.InvalidVersion as error:
         raise ValueError(str(error)) from error
-    not_before, not_after = _validity(certificate)
+    except ValueError as error:
+        return _outlined(der, error)
     unread: list[str] = []
-    names, is_ca = _extensions(certificate, unread)
+    extensions = _extensions(certificate, unread)
     subject, issuer = _name(certificate, "subject", unread), _name(certificate, "issuer", unread)
-    key_type, key_bits = _key(certificate)
+    key_type, key_bits, spki = _key(certificate, der)
     return Certificate(
         subject=subject,
         issuer=issuer,
-        serial=f"{certificate.serial_number:x}",
+        serial=f"{serial:x}",
         fingerprint=hashlib.sha256(der).hexdigest(),
         not_before=not_before,
         not_after=not_after,
-        names=names,
         key_type=key_type,
         key_bits=key_bits,
         signature=_signature(certificate),
         self_issued=bool(subject) and subject == issuer,
-        is_ca=is_ca,
         unread="; ".join(unread),
+        common_name=_common_name(certificate) if subject else "",
+        spki=spki,
+        **extensions,
     )
+
+
+def _outlined(der: bytes, error: ValueError) -> Certificate:
+    """Return what can be read by hand of a certificate that the library refuses: its dates, above all."""
+    try:
+        outline = der_walk.outline(der)
+    except ValueError:
+        raise error from None
+    return Certificate(
+        subject="",
+        issuer="",
+        serial=f"{outline.serial:x}",
+        fingerprint=hashlib.sha256(der).hexdigest(),
+        not_before=outline.not_before,
+        not_after=outline.not_after,
+        self_issued=outline.same_names,
+        unread=f"all but its dates and serial ({' '.join(str(error).split())[:120]})",
+        spki=hashlib.sha256(outline.key_info).hexdigest(),
+    )
+
+
+def several(ders: bytes) -> list[Certificate]:
+    """Return the certificates that *ders* is made of, one after the other; those that cannot be read are left out."""
+    found = []
+    try:
+        for element in der_walk.elements(ders):
+            try:
+                found.append(load(element.whole))
+            except ValueError:
+                continue
+    except ValueError:
+        pass  # something else stands behind them
+    return found
+
+
+def load_pkcs12(data: bytes, passphrases: tuple[str, ...]) -> tuple[list[bytes], str]:
+    """Return the certificates of PKCS #12 *data* in DER, its own one first, and the SHA-256 of its key's public half.
+
+    That is empty when there is no key in it. The empty passphrase is tried first. Raises ``NoPassphrase`` when none
+    fits (a damaged store says the same), ``Unsupported`` for what it is encrypted with.
+    """
+    for passphrase in ("", *passphrases):
+        try:
+            store = pkcs12.load_pkcs12(data, passphrase.encode())
+        except UnsupportedAlgorithm as error:
+            raise Unsupported(str(error)) from error
+        except ValueError:
+            continue
+        chain = ([store.cert] if store.cert else []) + list(store.additional_certs)
+        ders = [entry.certificate.public_bytes(serialization.Encoding.DER) for entry in chain]
+        return ders, "" if store.key is None else _spki_of(store.key.public_key())
+    raise NoPassphrase("none of the passphrases fits")
+
+
+def public_half(data: bytes, passphrases: tuple[str, ...]) -> str:
+    """Return the SHA-256 of the public key that belongs to the private key in *data* (PEM or DER).
+
+    Raises ``NoPassphrase`` when it is encrypted, ``Unsupported`` for a kind of key that the library does not know, and
+    ``ValueError`` when there is no key.
+    """
+    load_key: Any = serialization.load_pem_private_key if b"-----BEGIN " in data else serialization.load_der_private_key
+    encrypted = False
+    for passphrase in (None, *(text.encode() for text in passphrases)):
+        try:
+            return _spki_of(load_key(data, passphrase).public_key())
+        except TypeError:
+            # It says so when a passphrase is needed and none was given, and the other way round.
+            encrypted = encrypted or passphrase is None
+        except UnsupportedAlgorithm as error:
+            raise Unsupported(str(error)) from error
+        except ValueError:
+            if not encrypted:
+                raise
+    raise NoPassphrase("it is encrypted, and no passphrase fits")
+
+
+def _spki_of(public_key: Any) -> str:
+    encoding, form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    return hashlib.sha256(public_key.public_bytes(encoding, form)).hexdigest()
 
 
 def _validity(certificate: Any) -> tuple[datetime, datetime]:
@@ -110,29 +207,73 @@ def _name(certificate: Any, part: str, unread: list[str]) -> str:
         return ""
 
 
-def _extensions(certificate: Any, unread: list[str]) -> tuple[tuple[str, ...], bool]:
-    """Return the alternative names and whether it is a CA."""
+def _common_name(certificate: Any) -> str:
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else ""
+
+
+def _extensions(certificate: Any, unread: list[str]) -> dict[str, Any]:
+    """Return the fields of a certificate that its extensions give."""
     try:
         extensions = certificate.extensions
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         unread.append(f"its extensions ({error})")
-        return (), False
-    names: list[str] = []
-    is_ca = certificate.version is x509.Version.v1 and certificate.issuer == certificate.subject
+        return {}
+    # One of the first version has no extension to say that it is no authority.
+    fields: dict[str, Any] = {
+        "is_ca": certificate.version is x509.Version.v1 and certificate.issuer == certificate.subject
+    }
     for extension in extensions:
-        if isinstance(extension.value, x509.SubjectAlternativeName):
-            names += extension.value.get_values_for_type(x509.DNSName)
-            names += map(str, extension.value.get_values_for_type(x509.IPAddress))
-        elif isinstance(extension.value, x509.BasicConstraints):
-            is_ca = bool(extension.value.ca)
-    return tuple(names), is_ca
+        read = _READERS.get(type(extension.value))
+        if read is not None:
+            fields.update(read(extension.value))
+    return fields
 
 
-def _key(certificate: Any) -> tuple[str, int | None]:
+def _alternative_names(value: Any) -> dict[str, Any]:
+    names = value.get_values_for_type(x509.DNSName)
+    return {"names": (*names, *map(str, value.get_values_for_type(x509.IPAddress)))}
+
+
+def _access(value: Any) -> dict[str, Any]:
+    return {"has_ocsp_url": any(entry.access_method == AuthorityInformationAccessOID.OCSP for entry in value)}
+
+
+def _features(value: Any) -> dict[str, Any]:
+    return {"must_staple": x509.TLSFeatureType.status_request in value}
+
+
+_READERS: dict[Any, Any] = {}
+if HAS_CRYPTOGRAPHY:
+    _READERS = {
+        x509.SubjectAlternativeName: _alternative_names,
+        x509.BasicConstraints: lambda value: {"is_ca": bool(value.ca)},
+        x509.SubjectKeyIdentifier: lambda value: {"key_id": value.digest.hex()},
+        x509.AuthorityKeyIdentifier: lambda value: {"issuer_key_id": (value.key_identifier or b"").hex()},
+        x509.AuthorityInformationAccess: _access,
+        x509.TLSFeature: _features,
+        x509.CRLDistributionPoints: lambda value: {"has_crl_url": len(value) > 0},
+    }
+
+
+def _key(certificate: Any, der: bytes) -> tuple[str, int | None, str]:
+    """Return kind and size of the public key, and its SHA-256."""
+    spki = _spki(der)
     try:
         key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm):
-        return "unknown", None
+        return "unknown", None, spki
+    return (*_kind_of_key(key), spki)
+
+
+def _spki(der: bytes) -> str:
+    try:
+        return hashlib.sha256(der_walk.key_info(der)).hexdigest()
+    except ValueError:
+        return ""
+
+
+def _kind_of_key(key: Any) -> tuple[str, int | None]:
     if isinstance(key, rsa.RSAPublicKey):
         return "rsa", key.key_size
     if isinstance(key, ec.EllipticCurvePublicKey):

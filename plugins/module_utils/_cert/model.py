@@ -13,19 +13,25 @@ from typing import Any, Optional
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.thresholds import Limit
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
 
-FILE, ENDPOINT = "file", "endpoint"
-LEAF, INTERMEDIATE, ROOT = "leaf", "intermediate", "root"
+FILE, ENDPOINT, CONTENT = "file", "endpoint", "content"
+# UNUSED: sent or stored beside the others, but on no path that leads up from a leaf.
+LEAF, INTERMEDIATE, ROOT, UNUSED = "leaf", "intermediate", "root", "unused"
+# Which certificates of a chain decide by their dates.
+BY_LEAF, BY_CHAIN, BY_VERIFIED = "leaf", "chain", "verified"
 
 # OpenSSL's words for why a chain does not verify, where the reason matters to us.
 SELF_SIGNED_LEAF = 18
 OUTSIDE_ITS_DATES = frozenset((9, 10))
+NO_ISSUER = frozenset((20, 21))
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """One certificate. Instants are aware and UTC; ``serial`` and ``fingerprint`` (SHA-256) are lower-case hex.
+    """One certificate. Instants are aware and UTC; ``serial`` is lower-case hex with its sign, as are the other marks.
 
-    ``unread`` says which part could not be read although the dates could; empty when all could.
+    ``fingerprint`` is the SHA-256 of all of it, ``spki`` that of its public key; ``key_id`` and ``issuer_key_id`` are
+    what it says of its own and its issuer's key. ``unread`` says which part could not be read although the dates could;
+    empty when all could.
     """
 
     subject: str
@@ -41,6 +47,13 @@ class Certificate:
     self_issued: bool = False
     is_ca: bool = False
     unread: str = ""
+    common_name: str = ""
+    spki: str = ""
+    key_id: str = ""
+    issuer_key_id: str = ""
+    must_staple: bool = False
+    has_ocsp_url: bool = False
+    has_crl_url: bool = False
 
     @property
     def lifetime(self) -> timedelta:
@@ -75,7 +88,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class EndpointSpec:
-    """One TLS endpoint to look at. ``seconds`` is the time for all of it; ``limits`` overrule the policy's."""
+    """One TLS endpoint to look at. ``seconds`` is the time for all of it; ``limits`` overrule the policy's.
+
+    ``starttls`` is the protocol that begins in clear text, or empty. With ``every_address`` each address of the host is
+    looked at on its own; what is seen then carries the address in ``address_of`` the target it came from.
+    """
 
     target: str
     host: str
@@ -88,6 +105,14 @@ class EndpointSpec:
     verify: bool
     seconds: float
     limits: Optional[Limits] = None
+    starttls: str = ""
+    client_cert: str = ""
+    client_key: str = ""
+    proxy: Optional[tuple[str, int]] = None
+    every_address: bool = False
+    address_of: str = ""
+    hsts: bool = False
+    tls_versions: bool = False
 
     @property
     def address(self) -> str:
@@ -100,8 +125,22 @@ class EndpointSpec:
 
 
 @dataclass(frozen=True)
+class Hsts:
+    """The header ``Strict-Transport-Security``: ``seconds`` is its max-age, None when it was not sent."""
+
+    seconds: Optional[int]
+    subdomains: bool = False
+    preload: bool = False
+
+
+@dataclass(frozen=True)
 class Handshake:
-    """What a TLS endpoint showed. ``verified`` is None when nobody judged the chain: ``verify_error`` says why."""
+    """What a TLS endpoint showed. ``verified`` is None when nobody judged the chain: ``verify_error`` says why.
+
+    ``path`` has the fingerprints of the certificates that OpenSSL verified, ``anchors`` those of them that the endpoint
+    did not send. ``refused`` says why the handshake did not come to its end although the certificate was shown.
+    ``tls_versions`` are the protocol versions that it accepts, ``hsts`` what a web server said: None when not asked.
+    """
 
     spec: EndpointSpec
     peer_ip: str
@@ -111,6 +150,27 @@ class Handshake:
     verify_code: int = 0
     expected: Optional[Certificate] = None
     expected_failure: Optional[Failure] = None
+    path: tuple[str, ...] = ()
+    anchors: tuple[Certificate, ...] = ()
+    refused: Optional[Failure] = None
+    tls_versions: Optional[tuple[str, ...]] = None
+    hsts: Optional[Hsts] = None
+
+
+@dataclass(frozen=True)
+class KeyFile:
+    """The private key that belongs to a certificate file. ``spki`` is empty unless the key was to be read.
+
+    ``world_readable`` considers the directories above it too. ``work_tree`` is the git work tree that it lies in, or
+    empty; ``tracked`` is None when that could not be found out.
+    """
+
+    path: str
+    world_readable: bool = False
+    work_tree: str = ""
+    tracked: Optional[bool] = None
+    spki: str = ""
+    failure: Optional[Failure] = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +187,7 @@ class Sighting:
     failures: tuple[Failure, ...] = ()
     handshake: Optional[Handshake] = None
     realpath: str = ""
+    key: Optional[KeyFile] = None
 
     @property
     def place(self) -> str:
@@ -135,21 +196,26 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Policy:
-    """What is wanted. ``renew_at`` None means certbot's rule; ``names`` must be covered by every leaf."""
+    """What is wanted. ``renew_at`` None means certbot's rule; ``names`` must be covered by every leaf.
+
+    ``renew_grace`` is the time after which a renewal that is due and was not done is a finding, ``longest`` the
+    lifetime that is allowed (None: any; a limit of neither seconds nor share: what public authorities may issue).
+    """
 
     limits: Limits
     renew_at: Optional[Limit] = None
     names: tuple[str, ...] = ()
-    whole_chain: bool = True
+    decide: str = BY_CHAIN
+    allow_cn: bool = False
+    min_rsa_bits: int = 2048
+    min_ec_bits: int = 224
+    weak_signatures: frozenset[str] = frozenset(("md5", "sha1"))
+    min_tls: str = "TLSv1.2"
+    min_hsts: float = 0.0
+    renew_grace: Optional[Limit] = None
+    longest: Optional[Limit] = None
 
     def limits_for(self, sighting: Sighting) -> Limits:
         if sighting.handshake is not None and sighting.handshake.spec.limits is not None:
             return sighting.handshake.spec.limits
         return self.limits
-
-
-def role_of(certificate: Certificate, first: bool) -> str:
-    """Return what *certificate* is where it stood; the *first* is the leaf, whatever it says of itself."""
-    if first or not certificate.is_ca:
-        return LEAF
-    return ROOT if certificate.self_issued else INTERMEDIATE

@@ -8,19 +8,21 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Callable, Optional, TypeVar
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.discover import Search
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.model import EndpointSpec, Limits, Policy
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.names import ascii_name, is_ip
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.starttls import PORTS
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.thresholds import Limit, parse_limit
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import parse_rfc3339
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import parse_duration, parse_size
 
 T = TypeVar("T")
+_PROXY = re.compile(r"(?:http://)?(?:\[([0-9A-Fa-f:.]+)\]|([^\s/?#@:\[\]]+)):(\d{1,5})/?")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
@@ -30,6 +32,7 @@ class Options:
 
     files: tuple[str, ...]
     endpoints: tuple[EndpointSpec, ...]
+    content: tuple[tuple[str, str], ...]
     search: Search
     max_size: int
     policy: Policy
@@ -37,6 +40,9 @@ class Options:
     workers: int
     deadline: float
     problems_only: bool
+    ca_path: str = ""
+    check_key: bool = False
+    passphrases: tuple[str, ...] = field(default=(), repr=False)
 
 
 def read_options(params: Mapping[str, Any]) -> Options:
@@ -46,6 +52,7 @@ def read_options(params: Mapping[str, Any]) -> Options:
     return Options(
         files=tuple(_absolute("files", path) for path in params["files"] or ()),
         endpoints=_distinct(_endpoint(entry, params, limits) for entry in params["endpoints"] or ()),
+        content=_contents(params["content"] or ()),
         search=Search(
             recurse=params["recurse"],
             max_depth=_at_least("max_depth", params["max_depth"], 0),
@@ -59,18 +66,61 @@ def read_options(params: Mapping[str, Any]) -> Options:
             limits=limits,
             renew_at=None if renew_at == "auto" else _of("renew_at", parse_limit, renew_at),
             names=tuple(_host_name("names", name) for name in params["names"]),
-            whole_chain=params["chain"] == "chain",
+            decide=params["chain"],
+            allow_cn=params["allow_cn"],
+            min_rsa_bits=_at_least("min_rsa_bits", params["min_rsa_bits"], 0),
+            min_ec_bits=_at_least("min_ec_bits", params["min_ec_bits"], 0),
+            weak_signatures=frozenset(re.sub(r"[^a-z0-9]", "", name.lower()) for name in params["weak_signatures"]),
+            min_tls=params["min_tls"],
+            min_hsts=_of("min_hsts", parse_duration, params["min_hsts"]),
+            renew_grace=_of("renew_grace", parse_limit, params["renew_grace"]) if params["renew_grace"] else None,
+            longest=_longest(params["max_lifetime"]),
         ),
         at=_of("at", parse_rfc3339, params["at"]) if params["at"] else None,
         workers=_at_least("workers", params["workers"], 1),
         deadline=_seconds("deadline", params["deadline"]),
         problems_only=params["report"] == "problems",
+        ca_path=_absolute("ca_path", params["ca_path"]) if params["ca_path"] else "",
+        check_key=params["check_key"],
+        passphrases=tuple(params["passphrases"]),
     )
+
+
+def _contents(entries: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
+    named: dict[str, str] = {}
+    for entry in entries:
+        if not entry["name"].isprintable() or not entry["name"]:
+            raise InvalidInput("content: a name is empty or has characters that cannot be shown.", "Name it in words.")
+        if entry["name"] in named:
+            raise InvalidInput(f"content: two of them are called {entry['name']!r}.", "Give each a name of its own.")
+        named[entry["name"]] = entry["content"]
+    return tuple(named.items())
+
+
+def _longest(text: Optional[str]) -> Optional[Limit]:
+    """Return the longest lifetime that is allowed; ``public`` is a limit of neither seconds nor share."""
+    if not text:
+        return None
+    return Limit() if text == "public" else Limit(seconds=_seconds("max_lifetime", text))
+
+
+def _proxy(text: Optional[str]) -> Optional[tuple[str, int]]:
+    """Return host and port of ``http://proxy.example.org:3128`` or ``proxy.example.org:3128``."""
+    if not text:
+        return None
+    match = _PROXY.fullmatch(text.strip())
+    if match is None or not 1 <= int(match[3]) <= 65535:
+        # It may hold a password, so it is not shown.
+        raise InvalidInput(
+            "proxy: it is not an HTTP proxy without credentials.", "Write it like http://proxy.example.org:3128."
+        )
+    return _host_name("proxy", match[1] or match[2]), int(match[3])
 
 
 def _endpoint(entry: Mapping[str, Any], params: Mapping[str, Any], limits: Limits) -> EndpointSpec:
     host = _host_name("host", entry["host"].strip("[]"))
-    port = entry["port"]
+    starttls = entry["starttls"] or ""
+    port = PORTS.get(starttls, 443) if entry["port"] is None else entry["port"]
     if not 1 <= port <= 65535:
         raise InvalidInput(f"port: {port} is not a port.", "Write one from 1 to 65535.")
     wanted = entry["server_name"]
@@ -93,8 +143,23 @@ def _endpoint(entry: Mapping[str, Any], params: Mapping[str, Any], limits: Limit
         verify=entry["verify"] == "chain",
         seconds=_seconds("timeout", entry["timeout"] or params["timeout"]),
         limits=own_limits if own_limits != limits else None,
+        starttls=starttls,
+        client_cert=_client_file("client_cert", entry, "client_cert"),
+        client_key=_client_file("client_key", entry, "client_cert"),
+        proxy=_proxy(entry["proxy"]),
+        every_address=entry["addresses"] == "all",
+        hsts=params["hsts"] if entry["hsts"] is None else entry["hsts"],
+        tls_versions=params["tls_versions"] if entry["tls_versions"] is None else entry["tls_versions"],
     )
     return _named(spec, entry["name"])
+
+
+def _client_file(option: str, entry: Mapping[str, Any], needs: str) -> str:
+    if not entry[option]:
+        return ""
+    if not entry[needs]:
+        raise InvalidInput(f"{option}: a key alone proves nothing.", f"Give the certificate too, in {needs}.")
+    return _absolute(option, entry[option])
 
 
 def _named(spec: EndpointSpec, name: Optional[str]) -> EndpointSpec:

@@ -11,19 +11,22 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.der import first_element
+
 CERTIFICATE_LABELS = frozenset(("CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"))
+PKCS7_LABELS = frozenset(("PKCS7", "PKCS #7 SIGNED DATA", "CMS"))
 # OpenSSL's own format: the certificate is followed by what it is trusted for.
 TRUSTED = "TRUSTED CERTIFICATE"
 
-_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----")
-_NEXT = re.compile(rb"-----(?:BEGIN|END) [A-Z0-9 ]{1,40}-----")
+_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 #]{1,40})-----")
+_NEXT = re.compile(rb"-----(?:BEGIN|END) [A-Z0-9 #]{1,40}-----")
 
 
 @dataclass(frozen=True)
 class Block:
     """One PEM block: its label, the line where it begins, and its content or why it has none.
 
-    Content is kept of certificates alone: no byte of a private key goes further than this module.
+    Content is kept of certificates alone, single or in PKCS #7: no byte of a private key goes further than this module.
     """
 
     label: str
@@ -40,7 +43,7 @@ def blocks(data: bytes) -> Iterator[Block]:
         counted = begin.start()
         label = begin.group(1).decode("ascii")
         end = _NEXT.search(data, begin.end())
-        if label not in CERTIFICATE_LABELS:
+        if label not in CERTIFICATE_LABELS and label not in PKCS7_LABELS:
             yield Block(label, line)
         elif end is None or end.group() != b"-----END " + begin.group(1) + b"-----":
             yield Block(label, line, error="it has no END line: the file was cut off, or two were mixed")
@@ -53,25 +56,9 @@ def _certificate(label: str, line: int, body: bytes) -> Block:
         der = base64.b64decode(b"".join(body.split()), validate=True)
     except binascii.Error as error:
         return Block(label, line, error=f"its base64 is damaged ({error})")
-    return Block(label, line, der=first_element(der) if label == TRUSTED else der)
-
-
-def first_element(der: bytes) -> bytes:
-    """Return the first DER element of *der* without what follows it."""
-    header, size = _measure(der)
-    return der[: header + size]
-
-
-def content_of(der: bytes) -> bytes:
-    """Return what is inside of the first DER element of *der*."""
-    header, size = _measure(der)
-    return der[header : header + size]
-
-
-def _measure(der: bytes) -> tuple[int, int]:
-    """Return the sizes of the header and of the content of the first element."""
-    size = der[1] if len(der) > 1 else 0
-    if not size & 0x80:
-        return 2, size
-    header = 2 + (size & 0x7F)
-    return header, int.from_bytes(der[2:header], "big")
+    if label != TRUSTED:
+        return Block(label, line, der=der)
+    try:
+        return Block(label, line, der=first_element(der).whole)
+    except ValueError as error:
+        return Block(label, line, error=str(error))

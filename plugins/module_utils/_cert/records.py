@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Optional
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.evaluate import SHOWN, Judged, Verdict, soonest
-from ansible_collections.cadence.upkeep.plugins.module_utils._cert.model import Certificate, Policy
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.model import Certificate, Hsts, Policy
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.thresholds import renewal, threshold
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import rfc3339
 
@@ -23,16 +23,16 @@ def by_remaining_time(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 
 def _order(verdict: Verdict) -> tuple[bool, str, str]:
-    first = soonest(verdict.deciding)
+    first = soonest(verdict.counted)
     return first is None, "" if first is None else first.not_after.isoformat(), verdict.sighting.target
 
 
-def record_of(verdict: Verdict, policy: Policy, now: datetime) -> dict[str, Any]:
-    """Return the record of one target."""
+def record_of(verdict: Verdict, policy: Policy, now: datetime, duplicate_of: str = "") -> dict[str, Any]:
+    """Return the record of one target. *duplicate_of* is the file that holds the same."""
     sighting, handshake = verdict.sighting, verdict.sighting.handshake
-    leaf = sighting.certificates[0] if sighting.certificates else None
-    failure = sighting.failures[0] if sighting.failures else None
-    first = soonest(verdict.deciding)
+    leaf = verdict.leaf
+    failure = sighting.failures[0] if sighting.failures else handshake.refused if handshake is not None else None
+    first = soonest(verdict.counted)
     record: dict[str, Any] = {
         "target": sighting.target,
         "kind": sighting.kind,
@@ -47,10 +47,15 @@ def record_of(verdict: Verdict, policy: Policy, now: datetime) -> dict[str, Any]
     }
     if leaf is not None:
         renew_after = renewal(leaf.not_before, leaf.not_after, policy.renew_at)
-        record.update(renew_after=rfc3339(renew_after), renew_due=now >= renew_after)
+        record.update(renew_after=rfc3339(renew_after), renew_due=is_due(verdict, policy, now))
     if sighting.realpath not in ("", sighting.target):
         record["realpath"] = sighting.realpath
+    if duplicate_of:
+        record["duplicate_of"] = duplicate_of
+    if sighting.key is not None:
+        record.update(key=sighting.key.path, key_matches=verdict.key_matches)
     if handshake is not None:
+        hsts = handshake.hsts
         record.update(
             address=handshake.spec.address,
             peer_ip=handshake.peer_ip,
@@ -59,14 +64,27 @@ def record_of(verdict: Verdict, policy: Policy, now: datetime) -> dict[str, Any]
             verify_error=handshake.verify_error,
             hostname_ok=verdict.hostname_ok,
             served_matches_file=verdict.served_matches,
+            starttls=handshake.spec.starttls,
+            tls_versions=None if handshake.tls_versions is None else list(handshake.tls_versions),
+            hsts=None if hsts is None else _hsts(hsts),
         )
     return record
+
+
+def is_due(verdict: Verdict, policy: Policy, now: datetime) -> bool:
+    """Return whether the renewal of the own certificate of a target is due."""
+    leaf = verdict.leaf
+    return leaf is not None and now >= renewal(leaf.not_before, leaf.not_after, policy.renew_at)
+
+
+def _hsts(hsts: Hsts) -> dict[str, Any]:
+    return {"max_age": hsts.seconds, "include_subdomains": hsts.subdomains, "preload": hsts.preload}
 
 
 def soonest_of(verdicts: Iterable[Verdict], now: datetime) -> Optional[dict[str, Any]]:
     """Return target, end and remaining seconds of the certificate that ends first; None when none was read."""
     for verdict in by_remaining_time(verdicts)[:1]:
-        first = soonest(verdict.deciding)
+        first = soonest(verdict.counted)
         if first is not None:
             return {
                 "target": verdict.sighting.target,
@@ -83,6 +101,7 @@ def _leaf(leaf: Certificate, now: datetime) -> dict[str, Any]:
         "issuer": leaf.issuer,
         "serial": leaf.serial,
         "fingerprint_sha256": leaf.fingerprint,
+        "spki_sha256": leaf.spki,
         "not_before": rfc3339(leaf.not_before),
         "not_after": rfc3339(leaf.not_after),
         "lifetime_seconds": round(leaf.lifetime.total_seconds()),
@@ -96,6 +115,9 @@ def _leaf(leaf: Certificate, now: datetime) -> dict[str, Any]:
         "signature": leaf.signature,
         "self_signed": leaf.self_issued,
         "is_ca": leaf.is_ca,
+        "must_staple": leaf.must_staple,
+        "has_ocsp_url": leaf.has_ocsp_url,
+        "has_crl_url": leaf.has_crl_url,
     }
 
 

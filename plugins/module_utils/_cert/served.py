@@ -10,18 +10,29 @@ from typing import Any, Optional
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert import codes
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.model import (
+    NO_ISSUER,
     OUTSIDE_ITS_DATES,
     SELF_SIGNED_LEAF,
     Certificate,
+    Failure,
     Handshake,
+    Policy,
     Sighting,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import rfc3339
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_duration
+
+# From the oldest.
+_VERSIONS = ("SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 
 
-def judge_trust(sighting: Sighting, handshake: Handshake, dates_said: bool) -> list[Finding]:
-    """Return what keeps clients from trusting the chain. ``dates_said``: a finding says already that it is expired."""
+def judge_trust(sighting: Sighting, handshake: Handshake, dates_said: bool, alone: bool) -> list[Finding]:
+    """Return what keeps clients from trusting the chain.
+
+    ``dates_said``: a finding says already that it is expired. ``alone``: nothing that was sent with the certificate
+    issued it, and it did not issue itself.
+    """
     error, place = handshake.verify_error.rstrip("."), handshake.spec.place
     evidence = {"verify_error": error, "verify_code": handshake.verify_code}
     if handshake.verified is None and error:
@@ -32,6 +43,12 @@ def judge_trust(sighting: Sighting, handshake: Handshake, dates_said: bool) -> l
         message = f"{place} serves a self-signed certificate that is not among the trusted ones."
         return [_finding(codes.SELF_SIGNED, sighting, Severity.WARNING, message, evidence)]
     authorities = handshake.spec.ca_path or "the authorities of this host"
+    if alone and handshake.verify_code in NO_ISSUER:
+        issuer = sighting.certificates[0].issuer
+        message = f"{place} does not send the certificate of {issuer}, which issued its own, and that is none of "
+        message += f"{authorities}: clients cannot verify it."
+        evidence = {**evidence, "missing": issuer}
+        return [_finding(codes.CHAIN_INCOMPLETE, sighting, Severity.CRITICAL, message, evidence)]
     message = f"{place} serves a chain that does not verify against {authorities}: {error}."
     return [_finding(codes.UNTRUSTED, sighting, Severity.CRITICAL, message, evidence)]
 
@@ -57,6 +74,43 @@ def judge_served(sighting: Sighting, handshake: Handshake) -> list[Finding]:
         remedy = "Find out who changed it; if it was renewed on purpose, write its new fingerprint into the inventory."
         findings.append(Finding(codes.SERVED_DIFFERS, sighting.target, Severity.CRITICAL, message, evidence, remedy))
     return findings
+
+
+def judge_protocol(sighting: Sighting, handshake: Handshake, policy: Policy) -> list[Finding]:
+    """Return what is to be said of how the endpoint speaks: client certificates, versions of TLS, HSTS."""
+    findings: list[Finding] = []
+    spec, refused = handshake.spec, handshake.refused
+    if refused is not None:
+        findings.append(_refused(sighting, refused))
+    least = _VERSIONS.index(policy.min_tls)
+    spoken = [*(handshake.tls_versions or ()), handshake.tls_version]
+    old = sorted({version for version in spoken if version in _VERSIONS[:least]}, key=_VERSIONS.index)
+    if old:
+        message = f"{spec.place} still speaks {' and '.join(old)}; {policy.min_tls} is the least that is wanted."
+        evidence: dict[str, Any] = {"accepted": old, "agreed": handshake.tls_version, "min_tls": policy.min_tls}
+        findings.append(_finding(codes.TLS_VERSION_LOW, sighting, Severity.WARNING, message, evidence))
+    hsts = handshake.hsts
+    if hsts is not None and hsts.seconds is None:
+        message = f"{spec.place} does not send Strict-Transport-Security: browsers may still be led to plain HTTP."
+        findings.append(_finding(codes.HSTS_MISSING, sighting, Severity.WARNING, message, {"max_age": None}))
+    elif hsts is not None and hsts.seconds is not None and hsts.seconds < policy.min_hsts:
+        message = f"{spec.place} tells browsers to insist on TLS for {format_duration(hsts.seconds)} alone, of "
+        message += f"{format_duration(policy.min_hsts)} that are wanted."
+        evidence = {"max_age": hsts.seconds, "min_max_age": round(policy.min_hsts)}
+        findings.append(_finding(codes.HSTS_SHORT, sighting, Severity.WARNING, message, evidence))
+    return findings
+
+
+def _refused(sighting: Sighting, refused: Failure) -> Finding:
+    """The certificate was shown, so only what came after it is unknown: nothing, where only the client was refused."""
+    evidence = {"kind": refused.kind, **refused.evidence}
+    if refused.kind == "client_cert_required":
+        code, severity = codes.CLIENT_CERT_REQUIRED, Severity.INFO
+    elif refused.kind == "client_cert_refused":
+        code, severity = codes.CLIENT_CERT_REQUIRED, Severity.WARNING
+    else:
+        code, severity = codes.UNREACHABLE, Severity.UNKNOWN
+    return Finding(code, sighting.target, severity, refused.message, evidence, refused.remedy)
 
 
 def served_matches(sighting: Sighting) -> Optional[bool]:

@@ -18,7 +18,7 @@ SHORT_LIVED = timedelta(days=10)
 
 @dataclass(frozen=True)
 class Limit:
-    """Either ``seconds`` of remaining time or a ``share`` (0 to 1) of the lifetime."""
+    """Either ``seconds`` of time or a ``share`` (0 to 1) of the lifetime."""
 
     seconds: Optional[float] = None
     share: Optional[float] = None

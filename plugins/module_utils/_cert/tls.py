@@ -1,19 +1,20 @@
 # Copyright (c) 2026 Upkeep maintainers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Look at one TLS endpoint: what it serves, and whether a client that trusts the given authorities would accept it."""
+"""Look at TLS endpoints: their certificates, whatever is wrong with these, and whether a client would trust them."""
 
 from __future__ import annotations
 
-import os
-import queue
+import contextlib
 import socket
 import ssl
 import sys
 import threading
-from typing import Any, NamedTuple, Union
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple, Optional
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._cert import files, library, pem
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert import files, library, reach, trust, web
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.model import (
     ENDPOINT,
     CannotLook,
@@ -21,17 +22,14 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._cert.model import 
     EndpointSpec,
     Failure,
     Handshake,
+    Hsts,
     Sighting,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._cert.names import is_ip
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.reach import Address, late, patience, unreachable
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.starttls import negotiate
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.trust import Trust, reason
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Deadline
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_duration
 
-# Flags that OpenSSL knows and the ssl module passes on; its names for the last two came with Python 3.10 and 3.12.
-_NO_CHECK_TIME = 0x200000
-_PARTIAL_CHAIN = 0x80000
-_LEGACY_SERVER_CONNECT = 0x4
-_CA_BYTES = 16 * 1024 * 1024
 # What OpenSSL calls an answer that is no TLS record, by its version and by what the answer resembles.
 _NOT_TLS = frozenset(
     (
@@ -44,119 +42,286 @@ _NOT_TLS = frozenset(
         "BAD_RECORD_TYPE",
     )
 )
+# Alerts by which a server turns away who shows no client certificate, or not the right one.
+_CLIENT_REFUSED = (
+    "HANDSHAKE_FAILURE",
+    "BAD_CERTIFICATE",
+    "CERTIFICATE_REQUIRED",
+    "CERTIFICATE_UNKNOWN",
+    "CERTIFICATE_EXPIRED",
+    "UNSUPPORTED_CERTIFICATE",
+    "UNKNOWN_CA",
+    "ACCESS_DENIED",
+    "DECRYPT_ERROR",
+)
 _NO_CHAIN = (
-    "Python before 3.10 shows the own certificate of an endpoint, not its chain: "
+    "The Python of this host shows the own certificate of an endpoint, not its chain: "
     "an intermediate that expires is seen only when the verification fails for it."
 )
-
-Trust = Union[ssl.SSLContext, Failure, None]
+_NO_VERSION = "This host cannot speak {version}, so that endpoints were not asked whether they accept it."
+# The kind of the handshake message that holds the certificates.
+_CERTIFICATE_MESSAGE = 11
 
 
 class _Seen(NamedTuple):
-    """What one handshake showed: certificates in DER, the server's own one first."""
+    """What one handshake showed: certificates in DER, the server's own one first.
+
+    ``path`` is the chain that OpenSSL verified; ``refused`` why the handshake did not come to its end all the same.
+    """
 
     chain: tuple[bytes, ...]
     peer_ip: str
     tls_version: str
+    path: tuple[bytes, ...] = ()
+    refused: Optional[Failure] = None
+    hsts: Optional[Hsts] = None
 
 
 class _Verdict(NamedTuple):
     """Would an ordinary client accept it? None when that could not be found out; ``why`` then says the reason."""
 
-    verified: bool | None
+    verified: Optional[bool]
     why: str = ""
     code: int = 0
+
+
+class _Watched(ssl.SSLSocket):
+    """Remembers the message that holds the certificates, for Pythons that do not hand out the chain."""
+
+    certificates: bytes = b""
+    version_13 = False
+
+
+def _watch(tls: Any, direction: str, version: int, _content: int, kind: int, data: bytes) -> None:
+    if direction == "read" and kind == _CERTIFICATE_MESSAGE and isinstance(tls, _Watched):
+        tls.certificates, tls.version_13 = data, version == ssl.TLSVersion.TLSv1_3
 
 
 class Prober:
     """Looks at endpoints, from many threads. ``check_time`` is false when the instant to judge is not now."""
 
-    def __init__(self, check_time: bool, max_size: int) -> None:
+    def __init__(self, check_time: bool, max_size: int, passphrases: tuple[str, ...] = ()) -> None:
         self.degraded: set[str] = set()
         self._check_time = check_time
         self._max_size = max_size
+        self._passphrases = passphrases
         self._lock = threading.Lock()
-        self._permissive = _permissive_context()
-        self._trust: dict[str, Trust] = {}
+        # A context costs as much as a handshake: one for each set of authorities and client certificate.
+        self._contexts: dict[tuple[str, ...], Trust] = {}
 
-    def sight(self, spec: EndpointSpec) -> Sighting:
-        """Return what *spec* shows, within its seconds. Whatever goes wrong is a failure of the sighting."""
+    def sight(self, spec: EndpointSpec) -> list[Sighting]:
+        """Return what *spec* shows, within its seconds. Whatever goes wrong is a failure of the sighting.
+
+        One sighting, or with ``every_address`` one for each address of the host.
+        """
+        deadline = Deadline(spec.seconds)
         try:
-            seen, verdict = self._look(spec, Deadline(spec.seconds))
+            addresses = reach.addresses_of(spec, deadline)
+        except CannotLook as error:
+            return [Sighting(spec.target, ENDPOINT, failures=(error.failure,))]
+        if not spec.every_address or spec.proxy or len(addresses) == 1:
+            return [self._sight(spec, addresses, deadline)]
+        sightings = []
+        for index, address in enumerate(addresses):
+            share = (deadline.remaining or 0.0) / (len(addresses) - index)
+            one = replace(
+                spec, target=f"{spec.target} at {address.ip}", address_of=spec.target, seconds=max(0.001, share)
+            )
+            sightings.append(self._sight(one, [address], Deadline(one.seconds)))
+        return sightings
+
+    def _sight(self, spec: EndpointSpec, addresses: list[Address], deadline: Deadline) -> Sighting:
+        try:
+            seen, verdict = self._look(spec, addresses, deadline)
         except CannotLook as error:
             return Sighting(spec.target, ENDPOINT, failures=(error.failure,))
         certificates, failures = _load(spec, seen.chain)
         expected, expected_failure = self._expected(spec)
-        return Sighting(
-            spec.target,
-            ENDPOINT,
-            certificates,
-            failures,
-            Handshake(spec, seen.peer_ip, seen.tls_version, *verdict, expected, expected_failure),
+        path, _unread = _load(spec, seen.path)
+        sent = {certificate.fingerprint for certificate in certificates}
+        handshake = Handshake(
+            spec,
+            seen.peer_ip,
+            seen.tls_version,
+            *verdict,
+            expected,
+            expected_failure,
+            path=tuple(certificate.fingerprint for certificate in path),
+            anchors=tuple(certificate for certificate in path if certificate.fingerprint not in sent),
+            refused=seen.refused,
+            tls_versions=self._versions(spec, addresses, deadline) if spec.tls_versions else None,
+            hsts=seen.hsts,
         )
+        return Sighting(spec.target, ENDPOINT, certificates, failures, handshake)
 
-    def _look(self, spec: EndpointSpec, deadline: Deadline) -> tuple[_Seen, _Verdict]:
+    def _look(self, spec: EndpointSpec, addresses: list[Address], deadline: Deadline) -> tuple[_Seen, _Verdict]:
         """Shake hands as an ordinary client; where that fails, once more, accepting anything.
 
         So a certificate that is expired, self-signed or of an unknown issuer still shows its dates, and a healthy
         endpoint is asked once.
         """
-        trust = self._trust_of(spec)
-        verdict = _Verdict(None, trust.message if isinstance(trust, Failure) else "")
-        if isinstance(trust, ssl.SSLContext):
-            try:
-                return self._shake_hands(spec, trust, deadline), _Verdict(True)
-            except ssl.SSLCertVerificationError as error:
-                verdict = _Verdict(False, error.verify_message, error.verify_code)
-            except OSError as error:
-                verdict = _Verdict(None, f"an ordinary handshake fails ({_reason(error)})")
+        verdict = _Verdict(None)
+        if spec.verify:
+            context = self._context(spec, "ordinary")
+            verdict = _Verdict(None, context.message if isinstance(context, Failure) else "")
+            if isinstance(context, ssl.SSLContext):
+                try:
+                    return self._shake_hands(spec, context, addresses, deadline), _Verdict(True)
+                except ssl.SSLCertVerificationError as error:
+                    verdict = _Verdict(False, error.verify_message, error.verify_code)
+                except OSError as error:
+                    verdict = _Verdict(None, f"an ordinary handshake fails ({reason(error)})")
+        context = self._context(spec, "permissive")
+        if isinstance(context, Failure):
+            raise CannotLook(context.kind, context.message, context.remedy, **context.evidence)
         try:
-            return self._shake_hands(spec, self._permissive, deadline), verdict
+            return self._shake_hands(spec, context, addresses, deadline), verdict
         except OSError as error:
             raise _refusal(spec, error) from error
 
-    def _shake_hands(self, spec: EndpointSpec, context: ssl.SSLContext, deadline: Deadline) -> _Seen:
-        """Connect and shake hands. Raises ``CannotLook`` without TLS, what the ssl module raises within it."""
-        plain, peer_ip = _connect(spec, deadline)
+    @contextlib.contextmanager
+    def _connected(
+        self, spec: EndpointSpec, context: ssl.SSLContext, addresses: list[Address], deadline: Deadline
+    ) -> Iterator[tuple[ssl.SSLSocket, str]]:
+        """Connect, through a proxy and up to STARTTLS if need be; the handshake is for the caller to begin."""
+        plain, peer_ip = reach.connect(spec, addresses, deadline)
         with plain:
-            plain.settimeout(_patience(deadline, spec, "handshake"))
+            if spec.proxy:
+                reach.pass_proxy(spec, plain, deadline)
+            if spec.starttls:
+                negotiate(spec, plain, deadline)
+            plain.settimeout(patience(deadline, spec, "handshake"))
             with context.wrap_socket(plain, server_hostname=spec.server_name, do_handshake_on_connect=False) as tls:
-                try:
-                    tls.do_handshake()
-                except socket.timeout as error:
-                    raise _late(spec, "handshake") from error
-                return _Seen(self._chain_of(spec, tls), peer_ip, tls.version() or "")
+                yield tls, peer_ip
+
+    def _shake_hands(
+        self, spec: EndpointSpec, context: ssl.SSLContext, addresses: list[Address], deadline: Deadline
+    ) -> _Seen:
+        """Connect and shake hands. Raises ``CannotLook`` without TLS, what the ssl module raises within it."""
+        with self._connected(spec, context, addresses, deadline) as (tls, peer_ip):
+            try:
+                tls.do_handshake()
+            except socket.timeout as error:
+                raise late(spec, "handshake") from error
+            except ssl.SSLCertVerificationError:
+                raise
+            except OSError as error:
+                # In the older protocols it shows its certificate before it judges who asks.
+                chain, refused = self._chain_of(spec, tls), _turned_away(spec, error)
+                strict = context.verify_mode is ssl.CERT_REQUIRED
+                if not chain or (strict and not refused.kind.startswith("client_cert")):
+                    raise
+                path = _handed_out(tls, "get_verified_chain") if strict else ()
+                return _Seen(chain, peer_ip, tls.version() or "", path or (), refused)
+            chain = self._chain_of(spec, tls)
+            if not chain:
+                raise unreachable(spec, "handshake", "shows no certificate", "Configure one in its server.")
+            hsts = None
+            path = _handed_out(tls, "get_verified_chain") if context.verify_mode is ssl.CERT_REQUIRED else ()
+            version = tls.version() or ""
+            if spec.hsts and not spec.starttls and not deadline.expired:
+                tls.settimeout(patience(deadline, spec, "handshake"))
+                hsts = web.ask_hsts(spec, tls)
+            return _Seen(chain, peer_ip, version, path or (), hsts=hsts)
 
     def _chain_of(self, spec: EndpointSpec, tls: ssl.SSLSocket) -> tuple[bytes, ...]:
-        own = tls.getpeercert(binary_form=True)
+        """Return what the endpoint sent, in DER, its own one first; nothing when it did not get as far."""
+        whole = _handed_out(tls, "get_unverified_chain")
+        if whole is not None:
+            return whole
+        if isinstance(tls, _Watched) and tls.certificates:
+            return tuple(_in_message(tls.certificates, tls.version_13))
+        try:
+            own = tls.getpeercert(binary_form=True)
+        except ValueError:
+            own = None  # the handshake is not done
         if own is None:
-            raise _unreachable(spec, "handshake", "shows no certificate", "Configure one in its server.")
-        if sys.version_info >= (3, 13):
-            return tuple(tls.get_unverified_chain()) or (own,)
-        # Python 3.10 to 3.12 have it, but not under a public name.
-        chain_of: Any = getattr(getattr(tls, "_sslobj", None), "get_unverified_chain", None)
-        if chain_of is None:
-            self.degraded.add(_NO_CHAIN)
-            return (own,)
-        return tuple(ssl.PEM_cert_to_DER_cert(entry.public_bytes()) for entry in chain_of() or ()) or (own,)
+            return ()
+        self.degraded.add(_NO_CHAIN)
+        return (own,)
 
-    def _expected(self, spec: EndpointSpec) -> tuple[Certificate | None, Failure | None]:
+    def _versions(self, spec: EndpointSpec, addresses: list[Address], deadline: Deadline) -> tuple[str, ...]:
+        """Return which versions of TLS the endpoint accepts, of those that this host can speak."""
+        accepted = []
+        for version in trust.VERSIONS:
+            context = self._context(spec, version)
+            if isinstance(context, Failure):
+                self.degraded.add(_NO_VERSION.format(version=version))
+                continue
+            try:
+                with self._connected(spec, context, addresses, deadline) as (tls, _peer_ip):
+                    try:
+                        tls.do_handshake()
+                    except OSError:
+                        if not self._chain_of(spec, tls):
+                            continue  # refused before it showed anything: it does not speak that version
+                    accepted.append(version)
+            except (CannotLook, OSError):
+                continue
+        return tuple(accepted)
+
+    def _expected(self, spec: EndpointSpec) -> tuple[Optional[Certificate], Optional[Failure]]:
         """Return the certificate that the file holds which the endpoint is to serve, or why there is none."""
         if not spec.expect_file:
             return None, None
         try:
-            return files.first_certificate(spec.expect_file, self._max_size), None
+            return files.first_certificate(spec.expect_file, self._max_size, self._passphrases), None
         except CannotLook as error:
             return None, error.failure
 
-    def _trust_of(self, spec: EndpointSpec) -> Trust:
-        """Return the context of an ordinary client that trusts what *spec* says; one for each set of authorities."""
-        if not spec.verify:
-            return None
+    def _context(self, spec: EndpointSpec, kind: str) -> Trust:
+        """Return the context of an ordinary client, a permissive one, or one of a single version of TLS."""
+        identity = (spec.client_cert, spec.client_key)
+        key = (kind, spec.ca_path if kind == "ordinary" else "", *identity)
         with self._lock:
-            if spec.ca_path not in self._trust:
-                self._trust[spec.ca_path] = _trust(spec.ca_path, self._check_time)
-            return self._trust[spec.ca_path]
+            if key not in self._contexts:
+                self._contexts[key] = self._made(spec, kind)
+            return self._contexts[key]
+
+    def _made(self, spec: EndpointSpec, kind: str) -> Trust:
+        made: Optional[Trust]
+        if kind == "ordinary":
+            made = trust.ordinary(spec.ca_path, self._check_time)
+        else:
+            made = trust.permissive() if kind == "permissive" else trust.of_version(kind)
+        if made is None:
+            return Failure("unsupported", _NO_VERSION.format(version=kind), "")
+        if isinstance(made, Failure):
+            return made
+        try:
+            trust.add_identity(made, spec, self._passphrases)
+        except CannotLook as error:
+            return error.failure
+        if sys.version_info < (3, 10):
+            made.sslsocket_class = _Watched
+            made._msg_callback = _watch  # type: ignore[attr-defined]  # of no stub, and in every Python from 3.8 on
+        return made
+
+
+def _handed_out(tls: ssl.SSLSocket, name: str) -> Optional[tuple[bytes, ...]]:
+    """Return the chain that the ssl module hands out by that *name*, in DER; None where it has no such."""
+    if sys.version_info >= (3, 13):
+        return tuple(getattr(tls, name)() or ())
+    # Python 3.10 to 3.12 have it, but not under a public name.
+    chain_of: Any = getattr(getattr(tls, "_sslobj", None), name, None)
+    if chain_of is None:
+        return None
+    return tuple(ssl.PEM_cert_to_DER_cert(entry.public_bytes()) for entry in chain_of() or ())
+
+
+def _in_message(message: bytes, version_13: bool) -> Iterator[bytes]:
+    """Yield the certificates in a handshake message (RFC 5246, 7.4.2; RFC 8446, 4.4.2)."""
+    position = 4
+    if version_13:
+        position += 1 + message[position]
+    end = position + 3 + int.from_bytes(message[position : position + 3], "big")
+    position += 3
+    while position + 3 < min(end, len(message)):
+        size = int.from_bytes(message[position : position + 3], "big")
+        yield message[position + 3 : position + 3 + size]
+        position += 3 + size
+        if version_13:
+            position += 2 + int.from_bytes(message[position : position + 2], "big")
 
 
 def _load(spec: EndpointSpec, chain: tuple[bytes, ...]) -> tuple[tuple[Certificate, ...], tuple[Failure, ...]]:
@@ -166,178 +331,44 @@ def _load(spec: EndpointSpec, chain: tuple[bytes, ...]) -> tuple[tuple[Certifica
             certificates.append(library.load(der))
         except ValueError as error:
             what = f"sent a certificate (number {number} of {len(chain)}) that cannot be read ({error})"
-            failures.append(_unreachable(spec, "parse", what, "Replace it in its server.").failure)
+            failures.append(unreachable(spec, "parse", what, "Replace it in its server.").failure)
     return tuple(certificates), tuple(failures)
 
 
-def _permissive_context() -> ssl.SSLContext:
-    """Accepts any certificate, old protocols and weak keys: it is for looking, and nothing is ever sent through it."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    context.options |= _LEGACY_SERVER_CONNECT
-    try:
-        context.set_ciphers("DEFAULT:@SECLEVEL=0")
-    except ssl.SSLError:
-        pass  # LibreSSL has no security levels
-    return context
-
-
-def _trust(ca_path: str, check_time: bool) -> ssl.SSLContext | Failure:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False  # judged by us, so that a wrong name does not hide whether the chain is trusted
-    if not check_time:
-        context.verify_flags |= _NO_CHECK_TIME
-    try:
-        if ca_path:
-            # An intermediate given as authority is enough, as it is for curl.
-            context.verify_flags |= _PARTIAL_CHAIN
-            context.load_verify_locations(cadata=_authorities(ca_path))
-        else:
-            _load_system_authorities(context)
-    except CannotLook as error:
-        return error.failure
-    except ssl.SSLError as error:
-        return Failure("parse", f"{ca_path} cannot be read as authorities: {_reason(error)}.", "", {"path": ca_path})
-    return context
-
-
-def _authorities(ca_path: str) -> bytes:
-    """Return the certificates in the file or directory *ca_path*, in DER, one after the other."""
-    paths = [ca_path]
-    if os.path.isdir(ca_path):
-        try:
-            paths = [os.path.join(ca_path, name) for name in sorted(os.listdir(ca_path))]
-        except OSError as error:
-            raise CannotLook(files.kind_of(error), f"{ca_path} cannot be listed: {error.strerror}.", "") from error
-    ders = []
-    for path in paths:
-        if path == ca_path or os.path.isfile(path):
-            data = files.read_regular(path, _CA_BYTES)
-            ders += [block.der for block in pem.blocks(data) if block.der] or [data] * data.startswith(b"\x30")
-    if not ders:
-        raise CannotLook("no_certificate", f"{ca_path} holds no certificate of an authority.", "", path=ca_path)
-    return b"".join(dict.fromkeys(ders))
-
-
-def _load_system_authorities(context: ssl.SSLContext) -> None:
-    context.load_default_certs()
-    folder = ssl.get_default_verify_paths().capath
-    if not context.cert_store_stats()["x509_ca"] and not (folder and os.listdir(folder)):
-        raise CannotLook("not_found", "this host has no certificates of authorities (install ca-certificates)", "")
-
-
-def _connect(spec: EndpointSpec, deadline: Deadline) -> tuple[socket.socket, str]:
-    """Return a connection to the first address that answers, and that address; each gets its share of the time."""
-    addresses = _resolve(spec, deadline)
-    failure: OSError = OSError("it has no address")
-    for index, (family, kind, protocol, _name, address) in enumerate(addresses):
-        connection = socket.socket(family, kind, protocol)
-        connection.settimeout(_patience(deadline, spec, "connect") / (len(addresses) - index))
-        try:
-            connection.connect(address)
-        except OSError as error:
-            connection.close()
-            failure = error
-        else:
-            return connection, address[0]
-    raise _no_connection(spec, failure) from failure
-
-
-def _resolve(spec: EndpointSpec, deadline: Deadline) -> list[Any]:
-    if is_ip(spec.host):
-        return socket.getaddrinfo(spec.host, spec.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    # The resolver of the system cannot be given a time limit; a thread that waits for it can be left behind.
-    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    threading.Thread(target=_ask_resolver, args=(spec, answers), daemon=True).start()
-    try:
-        answer = answers.get(timeout=_patience(deadline, spec, "resolve"))
-    except queue.Empty:
-        raise _late(spec, "resolve") from None
-    if isinstance(answer, OSError):
-        raise _unreachable(
-            spec,
-            "dns",
-            f"cannot be resolved: {answer.strerror}",
-            f"Correct {spec.host}, or the resolver of this host (`getent ahosts {spec.host}` shows what it says).",
-        ) from answer
-    return list(answer)
-
-
-def _ask_resolver(spec: EndpointSpec, answers: queue.SimpleQueue[Any]) -> None:
-    try:
-        answers.put(socket.getaddrinfo(spec.host, spec.port, type=socket.SOCK_STREAM))
-    except OSError as error:
-        answers.put(error)
-
-
-def _patience(deadline: Deadline, spec: EndpointSpec, phase: str) -> float:
-    """Return the seconds left, more than 0 (which would mean not to wait at all); raises when none are."""
-    if deadline.expired:
-        raise _late(spec, phase)
-    return max(0.001, deadline.remaining or 0.0)
-
-
-def _reason(error: OSError) -> str:
-    """Return what OpenSSL or the system says, without the file and line of its source."""
-    return str(getattr(error, "reason", None) or error.strerror or error).replace("_", " ").lower()
-
-
-def _unreachable(spec: EndpointSpec, kind: str, what: str, remedy: str, **evidence: Any) -> CannotLook:
-    return CannotLook(kind, f"{spec.place} {what}.", remedy, host=spec.host, port=spec.port, **evidence)
-
-
-def _late(spec: EndpointSpec, phase: str) -> CannotLook:
-    words = {
-        "resolve": "was not resolved",
-        "connect": "did not accept a connection",
-        "handshake": "accepted the connection, but did not finish the TLS handshake",
-    }
-    return _unreachable(
-        spec,
-        "timeout",
-        f"{words[phase]} within {format_duration(spec.seconds)}",
-        f"Look whether the server works (`openssl s_client -connect {spec.address}`), or raise timeout.",
-        phase=phase,
-        timeout_seconds=spec.seconds,
-    )
-
-
-def _no_connection(spec: EndpointSpec, error: OSError) -> CannotLook:
-    if isinstance(error, socket.timeout):
-        return _late(spec, "connect")
-    if isinstance(error, ConnectionRefusedError):
-        return _unreachable(spec, "refused", "refuses connections", "Start its server, or correct the port.")
-    return _unreachable(
-        spec,
-        "unreachable",
-        f"cannot be reached: {error.strerror or error}",
-        "Look at the route and the firewall between this host and it.",
-    )
+def _turned_away(spec: EndpointSpec, error: OSError) -> Failure:
+    """Return why a handshake ended after the endpoint had shown its certificate."""
+    alert = str(getattr(error, "reason", None) or "")
+    if "ALERT" not in alert or not any(word in alert for word in _CLIENT_REFUSED):
+        return _refusal(spec, error).failure
+    if spec.client_cert:
+        what = f"refuses the client certificate {spec.client_cert}: {reason(error)}"
+        return unreachable(spec, "client_cert_refused", what, "Show it one that it accepts.", alert=alert).failure
+    what = f"shows its certificate and then wants one of the client: {reason(error)}"
+    remedy = "Give it one by client_cert and client_key, if it is to be asked to the end."
+    return unreachable(spec, "client_cert_required", what, remedy, alert=alert).failure
 
 
 def _refusal(spec: EndpointSpec, error: OSError) -> CannotLook:
     """Return why there was a connection and no handshake."""
-    reason = str(getattr(error, "reason", None) or "")
+    name = str(getattr(error, "reason", None) or "")
     if not isinstance(error, ssl.SSLError) or isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-        return _unreachable(
+        return unreachable(
             spec,
             "reset",
             "closed the connection in the middle of the TLS handshake",
             "Read the log of its server: it may want another server_name, or be a port without TLS.",
         )
-    if reason in _NOT_TLS:
-        return _unreachable(
+    if name in _NOT_TLS:
+        return unreachable(
             spec,
             "not_tls",
             "answers, but not in TLS",
-            "Name the port on which its server speaks TLS; one that begins in clear text (STARTTLS) is not understood.",
+            "Name the port on which its server speaks TLS, or the protocol that begins in clear text in starttls.",
         )
-    return _unreachable(
+    return unreachable(
         spec,
         "handshake",
-        f"refuses the TLS handshake: {_reason(error)}",
+        f"refuses the TLS handshake: {reason(error)}",
         "Read the log of its server: it may want another server_name, a client certificate or another protocol.",
-        alert=reason,
+        alert=name,
     )

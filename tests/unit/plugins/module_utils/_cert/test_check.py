@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert import collect
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.check import CHECK
-from ansible_collections.cadence.upkeep.plugins.module_utils._cert.files import sight_file
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.files import Content, sight_file
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.model import Sighting
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import validate
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import rfc3339
@@ -117,10 +117,10 @@ def test_a_file_on_a_dead_mount_holds_up_no_other(sites: Path, monkeypatch: pyte
     """The mount is stood in for by a reader that never comes back from one file."""
     gate = threading.Event()
 
-    def read(path: str, max_size: int) -> tuple[Sighting, int]:
+    def read(path: str, *arguments: Any) -> tuple[Sighting, Content]:
         if path.endswith("now.pem"):
             gate.wait(30)
-        return sight_file(path, max_size)
+        return sight_file(path, *arguments)
 
     monkeypatch.setattr(collect, "sight_file", read)
     result = run(files=[str(sites)], deadline="2s")

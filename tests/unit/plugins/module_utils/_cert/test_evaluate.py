@@ -102,7 +102,8 @@ def test_an_intermediate_that_ends_decides_too() -> None:
     assert (finding.code, finding.severity) == ("cert.expires_soon", Severity.CRITICAL)
     assert finding.message.startswith("/etc/ssl/a.pem: the intermediate CN=Example CA has 3d left")
     assert finding.evidence["role"] == "intermediate"
-    assert codes(sighting, Policy(LIMITS, whole_chain=False)) == ["cert.valid"]
+    alone = codes(sighting, Policy(LIMITS, decide="leaf"))
+    assert alone == ["cert.valid", "cert.chain_expires_before_leaf"]
 
 
 def test_a_root_never_decides() -> None:
@@ -126,7 +127,7 @@ def test_several_leaves_in_one_file_all_decide() -> None:
     assert soon.evidence["others_count"] == 1
     assert judge(file(*ends), POLICY, NOW).state == "expired"
     assert {judged.role for judged in judge(file(*ends), POLICY, NOW).chain} == {"leaf"}
-    assert set(found) == set(codes(file(*ends), Policy(LIMITS, whole_chain=False)))
+    assert set(found) == set(codes(file(*ends), Policy(LIMITS, decide="leaf")))
 
 
 def test_a_certificate_sent_twice_counts_once() -> None:

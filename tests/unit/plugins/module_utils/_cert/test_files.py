@@ -107,6 +107,15 @@ def key_der(issued: Issued, form: serialization.PrivateFormat) -> bytes:
     return issued.key.private_bytes(serialization.Encoding.DER, form, serialization.NoEncryption())
 
 
+def pkcs7_of(issued: Issued, encoding: serialization.Encoding = serialization.Encoding.DER) -> bytes:
+    return pkcs7.serialize_certificates([issued.certificate, *issued.above], encoding)
+
+
+def pkcs12_of(issued: Issued, passphrase: bytes = b"") -> bytes:
+    scheme = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
+    return pkcs12.serialize_key_and_certificates(b"a", issued.key, issued.certificate, issued.above, scheme)
+
+
 def encrypted(issued: Issued) -> bytes:
     scheme = serialization.BestAvailableEncryption(b"x")
     return issued.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, scheme)
@@ -127,20 +136,9 @@ def encrypted(issued: Issued) -> bytes:
         ("parse", lambda issued: der(issued)[:-1]),
         ("parse", lambda issued: der(issued) + b"\n"),
         ("parse", lambda issued: b"\x30\x03\x02\x01\x07"),
-        (
-            "unsupported_format",
-            lambda issued: pkcs7.serialize_certificates([issued.certificate], serialization.Encoding.PEM),
-        ),
-        (
-            "unsupported_format",
-            lambda issued: pkcs7.serialize_certificates([issued.certificate], serialization.Encoding.DER),
-        ),
-        (
-            "unsupported_format",
-            lambda issued: pkcs12.serialize_key_and_certificates(
-                b"a", issued.key, issued.certificate, None, serialization.NoEncryption()
-            ),
-        ),
+        ("parse", lambda issued: pkcs7_of(issued)[:-1]),
+        ("encrypted_need_passphrase", lambda issued: pkcs12_of(issued, b"secret")),
+        ("unsupported_format", lambda issued: b"\xce\xce\xce\xce\x00\x00\x00\x02"),
         ("unsupported_format", lambda issued: b"\xfe\xed\xfe\xed\x00\x00\x00\x02"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -208,8 +206,8 @@ def test_where_a_link_leads_is_kept(issued: Issued, tmp_path: Path) -> None:
     real = write(tmp_path / "fullchain7.pem", issued.chain_pem)
     link = tmp_path / "fullchain.pem"
     link.symlink_to(real.name)
-    sighting, size = sight_file(str(link), MIB)
-    assert (sighting.target, sighting.realpath, size) == (str(link), str(real.resolve()), len(issued.chain_pem))
+    sighting, content = sight_file(str(link), MIB)
+    assert (sighting.target, sighting.realpath, content.size) == (str(link), str(real.resolve()), len(issued.chain_pem))
 
 
 @contextlib.contextmanager

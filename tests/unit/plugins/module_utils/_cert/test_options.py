@@ -29,8 +29,8 @@ def test_defaults() -> None:
     assert read.policy.limits.warning == (Limit(seconds=30 * 86400.0), Limit(share=0.25))
     assert read.policy.limits.critical == (Limit(seconds=7 * 86400.0), Limit(share=0.1))
     assert read.policy.renew_at is None
-    assert read.policy.whole_chain
-    assert (read.at, read.workers, read.deadline, read.max_size) == (None, 32, 300.0, 1 << 20)
+    assert read.policy.decide == "chain"
+    assert (read.at, read.workers, read.deadline, read.max_size) == (None, 64, 300.0, 1 << 20)
     assert not read.problems_only
     spec = endpoint()
     assert (spec.target, spec.port, spec.seconds, spec.verify) == ("www.example.org:443", 443, 5.0, True)
@@ -49,7 +49,7 @@ def test_everything_is_read() -> None:
     assert read.policy.limits.warning == (Limit(seconds=60 * 86400.0), Limit(share=0.5))
     assert read.policy.renew_at == Limit(share=pytest.approx(0.2))
     assert read.policy.names == ("xn--bcher-kva.example",)
-    assert not read.policy.whole_chain
+    assert read.policy.decide == "leaf"
     assert read.at == datetime(2027, 1, 7, 7, tzinfo=UTC)
     assert (read.workers, read.deadline, read.problems_only) == (4, 90.0, True)
 
@@ -133,7 +133,7 @@ def test_a_fingerprint_is_read_as_openssl_prints_it(text: str) -> None:
         ({"endpoints": [{"host": "a", "expect_file": "a.pem"}]}, "expect_file: 'a.pem' is not an absolute path"),
         ({"endpoints": [{"host": "a", "expect_fingerprint": "ab:cd"}]}, "'ab:cd' is not a SHA-256 fingerprint"),
         ({"endpoints": [{"host": "a"}, {"host": "a"}]}, "two of them are called 'a:443'"),
-        ({"chain": "verified"}, "chain must be one of"),
+        ({"chain": "whole"}, "chain must be one of"),
         ({"endpoints": [{"port": 443}]}, "missing required arguments: host"),
         ({"endpoints": [{"host": "a", "prot": 443}]}, "prot"),
     ],
@@ -146,5 +146,5 @@ def test_a_mistake_names_its_option_and_its_text(params: dict[str, Any], words: 
 
 
 def test_files_or_endpoints_are_needed() -> None:
-    with pytest.raises(InvalidInput, match="one of the following is required: files, endpoints"):
+    with pytest.raises(InvalidInput, match="one of the following is required: files, endpoints, content"):
         validate("cert_expiry", ARGUMENT_SPEC, {"recurse": True}, RULES)

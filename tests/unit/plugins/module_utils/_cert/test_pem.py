@@ -8,12 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._cert.pem import (
-    Block,
-    blocks,
-    content_of,
-    first_element,
-)
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.pem import Block, blocks
 
 DER = bytes([0x30, 0x03, 0x02, 0x01, 0x05])
 
@@ -64,31 +59,20 @@ def test_a_block_that_was_cut_off_does_not_swallow_the_next(cut: bytes) -> None:
     assert second.der == DER
 
 
+def test_a_trusted_certificate_that_is_cut_off_is_damaged() -> None:
+    (only,) = blocks(pem(DER[:3], label="TRUSTED CERTIFICATE"))
+    assert only.der == b""
+    assert "middle of an element" in only.error
+
+
 def test_of_other_blocks_only_the_label_is_kept() -> None:
     key = pem(b"very secret", label="PRIVATE KEY")
     assert list(blocks(key + pem())) == [Block("PRIVATE KEY", 1), Block("CERTIFICATE", 4, DER)]
 
 
-@pytest.mark.parametrize(
-    ("der", "element", "content"),
-    [
-        (DER + b"more", DER, b"\x02\x01\x05"),
-        (b"\x30\x81\x02ab" + b"more", b"\x30\x81\x02ab", b"ab"),
-        (b"\x30\x82\x00\x02ab" + b"more", b"\x30\x82\x00\x02ab", b"ab"),
-        (b"\x30", b"\x30", b""),
-        (b"", b"", b""),
-        (b"\x30\x84", b"\x30\x84", b""),
-    ],
-)
-def test_the_first_element_is_cut_out(der: bytes, element: bytes, content: bytes) -> None:
-    assert first_element(der) == element
-    assert content_of(der) == content
-
-
 @given(st.binary(max_size=400))
 def test_noise_holds_no_certificate_and_breaks_nothing(noise: bytes) -> None:
     assert all(block.der or block.error or block.label for block in blocks(noise))
-    first_element(noise)
 
 
 @given(st.lists(st.sampled_from([pem(), pem(label="PRIVATE KEY"), b"-----BEGIN CERTIFICATE-----\n", b"text\n"])))

@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.evaluate import evaluate, judge
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.model import Failure, Sighting
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
-from tests.unit.plugins.module_utils._cert.samples import DAY, NOW, POLICY, certificate, endpoint, spec
+from tests.unit.plugins.module_utils._cert.samples import DAY, NOW, POLICY, authority, certificate, endpoint, spec
 
 FILE = "/etc/ssl/shop.pem"
 
@@ -30,7 +30,8 @@ def only(sighting: Sighting) -> Finding:
         (None, "", 0, "cert.valid", Severity.OK),  # nobody asked
         (None, "/ca.pem is empty.", 0, "cert.unverified", Severity.UNKNOWN),
         (False, "self-signed certificate", 18, "cert.self_signed", Severity.WARNING),
-        (False, "unable to get local issuer certificate", 20, "cert.untrusted", Severity.CRITICAL),
+        (False, "unable to get local issuer certificate", 20, "cert.chain_incomplete", Severity.CRITICAL),
+        (False, "certificate signature failure", 7, "cert.untrusted", Severity.CRITICAL),
         (False, "certificate has expired", 10, "cert.untrusted", Severity.CRITICAL),  # one that was not shown
     ],
 )
@@ -43,8 +44,9 @@ def test_trust(verified: bool | None, error: str, number: int, code: str, severi
 
 def test_the_authorities_that_were_asked_are_named() -> None:
     untrusted = {"verified": False, "verify_error": "no issuer", "verify_code": 20}
-    assert "the authorities of this host" in only(endpoint(certificate(), **untrusted)).message
-    own = only(endpoint(certificate(), of=spec(ca_path="/ca.pem"), **untrusted))
+    chain = (certificate(), authority(subject="CN=Example CA", issuer="CN=Root"))
+    assert "the authorities of this host" in only(endpoint(*chain, **untrusted)).message
+    own = only(endpoint(*chain, of=spec(ca_path="/ca.pem"), **untrusted))
     assert "against /ca.pem: no issuer." in own.message
 
 
@@ -56,7 +58,7 @@ def test_an_expired_certificate_is_not_called_untrusted_too(left: timedelta) -> 
 
 def test_an_expired_certificate_of_an_unknown_issuer_is_both() -> None:
     both = endpoint(certificate(-DAY), verified=False, verify_error="no issuer", verify_code=20)
-    assert [finding.code for finding in findings(both)] == ["cert.expired", "cert.untrusted"]
+    assert [finding.code for finding in findings(both)] == ["cert.expired", "cert.chain_incomplete"]
 
 
 def test_what_is_served_equals_the_file() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._cert import tls
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert import reach, tls, trust
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.model import CannotLook, Failure
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Deadline
 from tests.bed.tls import Authority
@@ -54,25 +54,25 @@ def test_a_handshake_that_fails_says_how(error: OSError, kind: str, words: str) 
     ],
 )
 def test_a_connection_that_fails_says_how(error: OSError, kind: str) -> None:
-    failure = tls._no_connection(spec(), error).failure
+    failure = reach._no_connection(spec(), error).failure
     assert failure.kind == kind
     assert failure.remedy
 
 
-@pytest.mark.parametrize("phase", ["resolve", "connect", "handshake"])
+@pytest.mark.parametrize("phase", ["resolve", "connect", "proxy", "starttls", "handshake"])
 def test_a_time_that_is_over_names_its_phase(phase: str) -> None:
     with pytest.raises(CannotLook) as raised:
-        tls._patience(Deadline(0), spec(), phase)
+        reach.patience(Deadline(0), spec(), phase)
     assert raised.value.evidence["phase"] == phase
     assert "within 5s" in raised.value.message
-    assert tls._patience(Deadline(None), spec(), phase) > 0
+    assert reach.patience(Deadline(None), spec(), phase) > 0
 
 
 def test_a_resolver_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """The resolver is the system's; here it is one that never answers."""
-    monkeypatch.setattr(tls.socket, "getaddrinfo", lambda *_arguments, **_options: queue.Queue().get())
+    monkeypatch.setattr(reach.socket, "getaddrinfo", lambda *_arguments, **_options: queue.Queue().get())
     with pytest.raises(CannotLook) as raised:
-        tls._resolve(spec(host="slow.example.org"), Deadline(0.05))
+        reach.addresses_of(spec(host="slow.example.org"), Deadline(0.05))
     assert raised.value.evidence["phase"] == "resolve"
 
 
@@ -81,10 +81,10 @@ def test_authorities_are_read_from_files_and_directories(authority: Authority, t
     der = ssl.PEM_cert_to_DER_cert(authority.certificate_pem.decode())
     (tmp_path / "ca.der").write_bytes(der)
     (tmp_path / "README").write_text("What stands here is no certificate.")
-    assert tls._authorities(str(path)) == tls._authorities(str(tmp_path / "ca.der")) == der
-    assert tls._authorities(str(tmp_path)) == der
+    assert trust.authorities(str(path)) == trust.authorities(str(tmp_path / "ca.der")) == der
+    assert trust.authorities(str(tmp_path)) == der
     for check_time in (True, False):
-        context = tls._trust(str(path), check_time)
+        context = trust.ordinary(str(path), check_time)
         assert isinstance(context, ssl.SSLContext)
         assert context.cert_store_stats()["x509_ca"] == 1
 
@@ -101,10 +101,10 @@ def test_authorities_that_cannot_be_read_are_named(content: bytes | None, kind: 
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_bytes(content)
-    trust = tls._trust(str(path), True)
-    assert isinstance(trust, Failure)
-    assert trust.kind == kind
-    assert str(path) in trust.message
+    problem = trust.ordinary(str(path), True)
+    assert isinstance(problem, Failure)
+    assert problem.kind == kind
+    assert str(path) in problem.message
 
 
 def test_a_certificate_that_only_openssl_can_read_hides_no_other(authority: Authority) -> None:
