@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "playbooks" / "collections"))  # the checkout under its name as a collection
@@ -51,11 +52,17 @@ def tasks_table() -> str:
             entry.cadence,
             entry.does,
             f"acts, at most {entry.budget}" if entry.acts else "looks",
-            f"`{entry.source}`" if entry.source else "every host",
+            _where(entry),
         )
         for entry in entries
     ]
     return table(("task", "cadence", "what it does", "how", "where"), rows)
+
+
+def _where(entry: Any) -> str:
+    if not entry.source:
+        return "every host"
+    return f"`{entry.source}` with `{entry.part}`" if entry.optional else f"`{entry.source}`"
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -42,6 +42,7 @@ class Entry:
     account: str = ""
     params: Mapping[str, Any] | None = None
     needs: tuple[str, ...] = ()
+    needs_if: Mapping[str, Any] | None = None
     covers: tuple[str, ...] = ()
     order: int = 100
     deadline: str = "60s"
@@ -61,7 +62,7 @@ _CHECK_KEYS = {"check", "params", "into", "policy", "deadline", "covers", "accou
 _ROLE_KEYS = {"role", "entry", "budget"}
 _SHAPES = ("", "list", "each")
 _LISTS = ("needs", "covers")
-_MAPPINGS = ("params",)
+_MAPPINGS = ("params", "needs_if")
 
 
 def read_catalogue(overrides: Mapping[str, Any]) -> dict[str, Entry]:
@@ -154,6 +155,9 @@ def _entry(task_id: str, raw: Mapping[str, Any]) -> Entry:
     if raw.get("check") and raw["check"] not in CHECKS:
         raise _refuse(task_id, f"names the unknown check {raw['check']!r}", suggest(raw["check"], CHECKS))
     _require_shape(task_id, raw)
+    for library, keys in raw.get("needs_if", {}).items():
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            raise _refuse(task_id, f"needs {library} if something that is no list of keys", "Write `LIBRARY: [KEY]`.")
     if str(raw.get("entry", "")).endswith((".yml", ".yaml")):
         # With the suffix, Ansible would not validate the role's arguments.
         raise _refuse(task_id, f"names the entry {raw['entry']!r}", "Write it without its suffix.")
@@ -206,4 +210,10 @@ def needed_libraries(variables: Mapping[str, Any], overrides: Any = None) -> lis
     """
     catalogue = read_catalogue(read_mapping("upkeep_overrides", overrides))
     applying = [entry for entry in catalogue.values() if not entry.source or variables.get(entry.source)]
-    return sorted({library for entry in applying for library in entry.needs})
+    needed = {library for entry in applying for library in entry.needs}
+    for entry in applying:
+        told = variables.get(entry.source)
+        elements = told if isinstance(told, list) else [told]
+        keys = {key for element in elements if isinstance(element, Mapping) for key in element}
+        needed |= {library for library, when in (entry.needs_if or {}).items() if keys & set(when)}
+    return sorted(needed)

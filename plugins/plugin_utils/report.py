@@ -9,6 +9,7 @@ made from this one.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -56,6 +57,7 @@ def host_row(host: str, checkup: Any, recorded: Any, now: str) -> dict[str, Any]
         findings.append(_finding(host, "run.not_remembered", _words(recorded, "it was lost"), now))
     elif isinstance(recorded, dict) and recorded.get("not_remembered"):
         findings.append(_finding(host, "run.not_remembered", _words({"msg": recorded["not_remembered"]}, ""), now))
+    findings = by_cause(findings)
     counts = count_by_severity(())
     for counted in [part["summary"]["counts"] for part in parts] + [
         task["counts"] for task in checkup.get("acting", [])
@@ -80,6 +82,37 @@ def host_row(host: str, checkup: Any, recorded: Any, now: str) -> dict[str, Any]
         "truncated": [part["truncated"] for part in parts if part.get("truncated")],
         "findings": findings,
     }
+
+
+def by_cause(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the *findings* of a host with one for all tasks that the same thing stopped, such as a wrong password.
+
+    The first of them stands, in the order of the run, and names the others.
+    """
+    told: list[dict[str, Any]] = []
+    first: dict[str, dict[str, Any]] = {}
+    for finding in findings:
+        cause = _cause(finding)
+        if cause and cause in first:
+            first[cause]["tasks"].append(finding["task"])
+            continue
+        told.append({**finding, "tasks": [finding["task"]]} if cause else dict(finding))
+        if cause:
+            first[cause] = told[-1]
+    for finding in first.values():
+        tasks = list(dict.fromkeys(finding.pop("tasks")))
+        if len(tasks) > 1:
+            finding["message"] += f" The same stopped {', '.join(tasks[1:])}."
+            finding["evidence"] = {**finding["evidence"], "tasks": tasks}
+    return told
+
+
+def _cause(finding: Mapping[str, Any]) -> str:
+    """Return what stopped a task, as a text to compare; empty when that is not known so well."""
+    evidence = {key: value for key, value in finding.get("evidence", {}).items() if key != "subject"}
+    if finding["code"] != "task.failed" or not evidence or "task" not in finding:
+        return ""
+    return json.dumps([finding["severity"], evidence, finding["remedy"]], sort_keys=True)
 
 
 def _blind_row(host: str, status: str, code: str, why: str, now: str) -> dict[str, Any]:

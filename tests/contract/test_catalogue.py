@@ -28,7 +28,9 @@ from tests.contract.collection import (
 CATALOGUE = read_catalogue({})
 LOOKING = [entry for entry in CATALOGUE.values() if not entry.acts]
 ACTING = [entry for entry in CATALOGUE.values() if entry.acts]
-SOURCES = sorted({name for entry in CATALOGUE.values() for name in (entry.source, entry.policy) if name})
+SOURCES = sorted(
+    {name for entry in CATALOGUE.values() for name in (entry.source, entry.policy, entry.account) if name}
+)
 NOW = datetime(2026, 11, 22, 4, 13, tzinfo=timezone.utc)
 
 
@@ -79,9 +81,10 @@ def test_a_looking_task_takes_the_least_that_a_user_can_write(entry):
     if entry.source:
         option = {"options": check.argument_spec, **check.rules, "type": "dict"}
         whole = least({"it": {**(check.argument_spec[entry.into] if entry.into else option), "required": True}})
-        variables[entry.source] = whole["it"]
+        variables[entry.source] = [whole["it"]] if entry.shape == "each" else whole["it"]
     (task,) = resolve({entry.id: entry}, Selection(entry.cadence), variables, NOW).tasks
-    validate(entry.check, check.argument_spec, task.params, dict(check.rules))
+    for options in task.each or [{}]:
+        validate(entry.check, check.argument_spec, {**task.params, **options}, dict(check.rules))
 
 
 @pytest.mark.parametrize("entry", [entry for entry in LOOKING if entry.policy], ids=by_id)

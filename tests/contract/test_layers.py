@@ -127,7 +127,8 @@ def test_a_third_party_library_has_one_adapter_in_its_domain(domain):
         if any(node.lineno not in type_only(path) for _name, node in foreign(path))
     }
     assert len(adapters) <= 1, adapters
-    assert domain not in ("_core", "_checkup") or not adapters
+    # Containers are every domain's: the one library of the core.
+    assert domain not in ("_core", "_checkup") or adapters <= {"daemon.py"}
 
 
 def type_only(path: Path) -> set[int]:

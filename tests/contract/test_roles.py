@@ -212,17 +212,25 @@ def test_a_role_with_more_than_a_few_tasks_has_leaked_logic(role):
 def calls():
     for role in ROLES:
         for path in role_tasks(role):
-            for mapping in found_in_tasks(path):
-                for key, params in mapping.items():
+            for task in tasks_of(path):
+                for key, params in task.items():
                     if str(key).startswith(PREFIX):
-                        yield pytest.param(str(key).removeprefix(PREFIX), params or {}, id=f"{role}/{path.name}: {key}")
+                        yield pytest.param(
+                            str(key).removeprefix(PREFIX),
+                            params or {},
+                            (task.get("module_defaults") or {}).get(key),
+                            id=f"{role}/{path.name}: {key}",
+                        )
 
 
-@pytest.mark.parametrize(("module", "params"), list(calls()))
-def test_a_role_hands_on_every_option_of_its_module(module, params, monkeypatch):
+@pytest.mark.parametrize(("module", "params", "defaults"), list(calls()))
+def test_a_role_hands_on_every_option_of_its_module(module, params, defaults, monkeypatch):
+    """One by one, or as the whole mapping that the user wrote, in which the module itself refuses what it lacks."""
     assert module in MODULES
     spec, _others = argument_spec(module, monkeypatch)
-    if module in ACTIONS:
+    if defaults is not None:
+        assert re.fullmatch(r"\{\{ \w+ \}\}", defaults), "a mapping of the user's, and nothing besides"
+    if module in ACTIONS or defaults is not None:
         assert sorted(set(params) - set(spec)) == []
     else:
         assert sorted(set(params) ^ set(spec)) == []
@@ -246,7 +254,7 @@ def inventory_variables():
 @pytest.mark.parametrize("path", inventory_variables(), ids=name_of)
 def test_an_example_inventory_sets_what_somebody_reads(path):
     entries = read_catalogue({}).values()
-    read = {name for entry in entries for name in (entry.source, entry.policy)}
+    read = {name for entry in entries for name in (entry.source, entry.policy, entry.account)}
     read |= {name for role in ROLES for spec in role_specs(role).values() for name in spec.get("options") or {}}
     own = path.relative_to(ROOT / "inventories").parts[0]
     assert [name for name in yaml_of(path) if name not in read and not name.startswith((f"{own}_", "ansible_"))] == []

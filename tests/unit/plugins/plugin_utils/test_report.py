@@ -12,7 +12,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._checkup.codes impo
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import SEVERITY_WORDS, Severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import count_by_severity
-from ansible_collections.cadence.upkeep.plugins.plugin_utils.report import build_report, host_row, summary_of
+from ansible_collections.cadence.upkeep.plugins.plugin_utils.report import build_report, by_cause, host_row, summary_of
 
 NOW = "2026-11-22T04:14:00Z"
 RUN = {
@@ -304,3 +304,42 @@ def test_every_host_has_its_row_and_the_verdict_is_never_better_than_any_of_them
     assert sum(
         report["verdict"]["hosts"][status] for status in ("examined", "unreachable", "failed", "not run")
     ) == len(rows)
+
+
+# --- one cause, one finding -------------------------------------------------------------------------------------------
+
+
+def stopped(task, **evidence):
+    return {
+        "code": "task.failed", "subject": f"{task} main", "severity": "unknown", "host": "db1", "task": task,
+        "message": f"{task} main was not done.", "evidence": evidence, "remedy": "Check login_password.",
+    }  # fmt: skip
+
+
+def test_what_stopped_several_tasks_is_told_once_with_their_names():
+    reason = {"host": "db1", "port": 5432, "reason": "password authentication failed"}
+    told = by_cause(
+        [
+            stopped("postgres.health", **reason),
+            stopped("certificates.expiry"),
+            stopped("postgres.vacuum", **reason, subject="main"),
+            stopped("postgres.reindex", **reason, subject="main"),
+        ]
+    )
+    assert [finding["task"] for finding in told] == ["postgres.health", "certificates.expiry"]
+    assert told[0]["message"].endswith("The same stopped postgres.vacuum, postgres.reindex.")
+    assert told[0]["evidence"] == {**reason, "tasks": ["postgres.health", "postgres.vacuum", "postgres.reindex"]}
+    assert told[1] == stopped("certificates.expiry")
+
+
+def test_two_causes_stay_two_findings():
+    told = by_cause([stopped("postgres.health", port=5432), stopped("postgres.vacuum", port=5433)])
+    assert [finding["message"] for finding in told] == [
+        "postgres.health main was not done.",
+        "postgres.vacuum main was not done.",
+    ]
+
+
+def test_what_says_nothing_of_its_cause_stays_as_it_is():
+    findings = [stopped("a.b"), stopped("a.c")]
+    assert by_cause(findings) == findings
