@@ -64,8 +64,8 @@ options:
     description:
       - Also look at the system catalogs. They are vacuumed by the same thresholds; missing statistics are not a reason
         there.
+      - The default is V(true), and V(false) for O(mode=full), because the lock on a rewritten catalog stops everybody.
     type: bool
-    default: true
   when:
     description:
       - V(needed) works where a threshold is passed, V(always) on every table that the filters leave.
@@ -180,6 +180,59 @@ options:
       - foreign
       - temporary
       - counters_off
+      - bloat_unknown
+      - disk_space
+      - disk_unknown
+      - held
+      - method
+  bloat_ratio:
+    description:
+      - For O(mode=full) with O(when=needed), a table is rewritten when the rewrite would free at least this share of it
+        (with its TOAST table), and at least O(bloat_min_size).
+      - What would be freed is estimated from the statistics; see O(bloat_method).
+    type: float
+    default: 0.5
+  bloat_min_size:
+    description:
+      - The least that a rewrite must free, such as V(100MB) or V(1GiB).
+    type: str
+    default: 100MB
+  bloat_method:
+    description:
+      - V(auto) estimates, and lets C(pgstattuple) count where the estimate passes both limits and the extension is
+        there. V(estimate) never counts. V(exact) rewrites only what was counted, and reads every table for it.
+      - A table whose size after a rewrite is not known well enough is left, and reported as C(pg.bloat_unknown).
+    type: str
+    default: auto
+    choices: [auto, estimate, exact]
+  rewrite_method:
+    description:
+      - V(full) is C(VACUUM FULL), which locks the table against readers and writers until it is done.
+      - V(repack) is C(REPACK (CONCURRENTLY)) of PostgreSQL 19, which locks it only for a moment. A table that the
+        server cannot rewrite so (without a primary key, unlogged, a catalog) is left, and said so.
+      - V(auto) takes V(repack) where the server and the table allow it, and V(full) elsewhere.
+      - V(pg_repack) runs the program of that name, which must be on the host with the version of the extension in the
+        database. It never ends a session of others, and whether it did its work is seen by the files of the table.
+    type: str
+    default: auto
+    choices: [auto, repack, full, pg_repack]
+  disk_headroom:
+    description:
+      - A rewrite writes the table anew before the old one goes. It is only begun when this many times the bytes that it
+        needs are free, for tables, indexes, sorting and WAL, on the file system of each.
+    type: float
+    default: 1.2
+  free_bytes:
+    description:
+      - How much is free where the server keeps its data, such as V(200GB), when this host cannot measure it. What can
+        be measured counts instead.
+    type: str
+  force_without_disk_check:
+    description:
+      - Rewrite although it is not known whether the disk has room, or known that it has not. A full disk stops the
+        server.
+    type: bool
+    default: false
   report:
     description:
       - Which tables RV(tables) lists. V(changed) are those that were worked on or should have been, V(all) also those
@@ -243,12 +296,42 @@ EXAMPLES = r"""
   check_mode: true
   diff: true
 
+- name: Vacuum a server in a Compose project that publishes no port, as the user that the project made
+  cadence.upkeep.pg_vacuum:
+    compose_project: shop
+    compose_service: db
+  become: true
+
 - name: Refresh the statistics after a load, whatever the counters say
   cadence.upkeep.pg_vacuum:
     login_db: warehouse
     mode: analyze
     when: always
     schemas: [staging]
+
+- name: Rewrite what is bloated in one schema, in a window of two hours
+  cadence.upkeep.pg_vacuum:
+    login_unix_socket: /var/run/postgresql
+    login_db: shop
+    mode: full
+    schemas: [archive]
+    bloat_ratio: 0.4
+    bloat_min_size: 1GB
+    time_limit: 90m
+    hard_time_limit: 2h
+  become: true
+  become_user: postgres
+
+- name: See which tables would be rewritten, what that would free, and what it needs of the disk
+  cadence.upkeep.pg_vacuum:
+    login_unix_socket: /var/run/postgresql
+    login_db: shop
+    mode: full
+    tables: [orders, "log_*"]
+  check_mode: true
+  diff: true
+  become: true
+  become_user: postgres
 
 - name: Keep two hot tables tight, and never wait for a lock
   cadence.upkeep.pg_vacuum:
@@ -343,6 +426,8 @@ tables:
   description:
     - One record for each table that O(report) asks for, those that went wrong first.
     - C(status) is V(planned), V(done), V(skipped), V(failed), or V(partial) when dead rows were held back.
+    - With O(mode=full) a record also has C(method), C(lock_mode), C(disk_bytes) and C(disk_need), and its states have
+      C(bloat_bytes), C(bloat_ratio), C(bloat_method), C(bloat_confidence) and C(filenode), by which a rewrite is proven.
   returned: success
   type: list
   elements: dict
@@ -418,6 +503,13 @@ blockers:
       xid_age: 51022
       seconds: null
       hint: "Let its consumer catch up, or drop it: SELECT pg_drop_replication_slot('reporting');"
+progress:
+  description:
+    - The file on the host to which the work writes how far it is, for C(tail -f); null when there was nothing to do, and
+      in check mode. The next run begins it anew.
+  returned: success
+  type: str
+  sample: /var/lib/upkeep/progress/main-pg_vacuum.log
 queries:
   description: The first statements as they were sent, or in check mode would be.
   returned: success
@@ -426,18 +518,31 @@ queries:
   sample: ["VACUUM (ANALYZE) public.orders", "ANALYZE (SKIP_LOCKED) public.customers, public.invoices"]
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import utc_now
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.argspec import ARGUMENT_SPEC
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.run import vacuum
+
+
+def job_of(mode: str) -> Callable[..., Any]:
+    """Return what does the work of *mode*. A rewrite is a job of its own, compiled only where it is wanted."""
+    if mode == "full":
+        from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.run import rewrite
+
+        return rewrite
+    from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.run import vacuum
+
+    return vacuum
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
-        vacuumed = vacuum(module.params, utc_now(), check_mode=module.check_mode)
+        vacuumed = job_of(module.params["mode"])(module.params, utc_now(), check_mode=module.check_mode)
     except UpkeepError as error:
         error.evidence["subject"] = module.params["name"] or ""
         module.fail_json(**error.as_failure())

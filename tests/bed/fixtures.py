@@ -23,6 +23,7 @@ import pytest
 
 from . import backups, data
 from .binaries import SYSTEM_DIRECTORIES, find
+from .docker_engine import Engine
 from .endpoint import Behaviour, TlsServer
 from .errors import BedError
 from .postgres import Cluster, cache_directory, find_or_bring
@@ -99,6 +100,16 @@ def postgres_database(postgres_cluster: Cluster) -> Iterator[str]:
     postgres_cluster.execute(f"CREATE DATABASE {name}")
     yield name
     postgres_cluster.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[Engine]:
+    """A Docker engine with Compose: this machine's, or one of our own. Tests remove what they start in it."""
+    try:
+        with Engine() as engine:
+            yield engine
+    except BedError as error:
+        pytest.fail(f"Docker: {error}")
 
 
 @pytest.fixture(scope="session")

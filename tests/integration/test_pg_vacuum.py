@@ -10,39 +10,28 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Budget, Deadline
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import (
     ConnectionFailed,
     InvalidInput,
     StateError,
     UpkeepError,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import PREFERENCE, find_driver
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import Cluster as Sessions
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import Limits, read_server
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import PREFERENCE
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.errors import ReadOnlyServer
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum import collect, report
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.apply import Run
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.evaluate import judge
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import Record
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.options import policy_of, run_options_of
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import plan
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum import report
 from tests.bed.accounts import server_account
 from tests.bed.postgres import Cluster, cache_directory, find_or_bring
 from tests.bed.processes import run
 from tests.integration.module import CHECKOUT, run_module
 from tests.integration.playbook import Fleet, Ran
-from tests.integration.vacuuming import ROLE, Place, codes, quote, record_of, statuses
+from tests.integration.vacuuming import AT_WORK, ROLE, Place, Work, codes, meanwhile, quote, record_of, statuses
 
-# The sessions that work on the slow table.
-AT_WORK = "FROM pg_stat_activity WHERE query LIKE 'VACUUM%slow'"
 BOTH_DRIVERS = pytest.mark.parametrize("driver", PREFERENCE)
 
 
@@ -65,43 +54,6 @@ def place(cluster: Cluster, tmp_path: Path) -> Iterator[Place]:
 def role(place: Place) -> Iterator[dict[str, str]]:
     with place.role() as options:
         yield options
-
-
-@contextmanager
-def meanwhile(place: Place, query: str, times: int = 1) -> Iterator[None]:
-    """Run *query* beside the block until it had rows, that often."""
-
-    def run_it() -> None:
-        for _time in range(times):
-            place.wait_for(query)
-            time.sleep(0.2)
-
-    thread = threading.Thread(target=run_it)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
-
-
-class Work:
-    """A plan that was made and is yet to be run."""
-
-    def __init__(self, place: Place, **options: Any) -> None:
-        params = place.params(**options)
-        self.policy = policy_of(params)
-        self.options = run_options_of(params)
-        self.cluster = Sessions(find_driver(), connection_of(params), self.options.session)
-        with self.cluster.session(place.database) as session:
-            server = read_server(session)
-            self.snapshot = collect.read_tables(session, server, "main", place.database)
-        self.plan = plan(self.snapshot, self.policy, self.snapshot.now)
-
-    def run(self) -> list[Record]:
-        limits = Limits(Budget(None), Deadline(None))
-        with self.cluster.session(self.snapshot.database) as main:
-            applied = Run(self.cluster, self.options, self.snapshot, self.plan.steps, limits).execute(main, slots=10)
-        return judge(self.snapshot, self.plan, self.policy, applied)
 
 
 # --- which tables -----------------------------------------------------------------------------------------------------
@@ -445,25 +397,6 @@ def test_a_session_that_is_ended_is_replaced(place: Place) -> None:
     assert statuses(result) == {"slow": "done"}
 
 
-def test_a_server_that_ends_every_session_is_an_error(place: Place) -> None:
-    place.make_slow()
-    with (
-        meanwhile(place, f"SELECT pg_terminate_backend(pid) {AT_WORK}", times=2),
-        pytest.raises(ConnectionFailed) as end,
-    ):
-        place.call(mode="vacuum", include_catalogs=False)
-    assert "was lost: " in end.value.message
-    assert "the next run goes on from there" in end.value.remedy
-
-
-def test_the_session_that_watches_is_needed(place: Place) -> None:
-    place.make_slow()
-    watching = f"FROM pg_stat_activity WHERE datname = '{place.database}' AND query LIKE '%pg_try_advisory_lock%'"
-    end = f"SELECT pg_terminate_backend(pid) {watching} AND EXISTS (SELECT {AT_WORK})"
-    with meanwhile(place, end), pytest.raises(ConnectionFailed, match="was lost"):
-        place.call(mode="vacuum", include_catalogs=False)
-
-
 def test_fewer_connections_than_wanted_will_do(place: Place, role: dict[str, str]) -> None:
     tables = [f"t{number}" for number in range(8)]
     place.make_dirty(*tables)
@@ -542,32 +475,6 @@ def test_an_error_can_stop_the_run(place: Place) -> None:
     assert not result["changed"]
 
 
-def test_after_a_crash_of_the_server_the_next_runs_go_on(place: Place) -> None:
-    place.make_slow()
-    place.make_dirty("orders")
-    ended: list[UpkeepError] = []
-
-    def run() -> None:
-        with pytest.raises(ConnectionFailed) as error:
-            place.call(mode="vacuum", include_catalogs=False)
-        ended.append(error.value)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    place.wait_for(f"SELECT pid {AT_WORK}")
-    place.cluster.kill9()
-    thread.join()
-    assert ended[0].remedy
-    place.cluster.start()
-    # The crash took the counters too: first they are made again, then the work is.
-    first = place.call(include_catalogs=False, tables=["orders"])
-    assert "lost its counts" in record_of(first, "orders")["reason_text"]
-    second = place.call(include_catalogs=False, tables=["orders"])
-    assert record_of(second, "orders")["reason"] == ["dead"]
-    assert record_of(second, "orders")["after"]["dead"] == 0
-    assert not place.call(include_catalogs=False, tables=["orders"])["changed"]
-
-
 @pytest.fixture
 def standby(cluster: Cluster) -> Iterator[Cluster]:
     """A hot standby of the cluster, with a slot of its own and its queries fed back."""
@@ -599,6 +506,9 @@ def test_a_standby_is_refused_and_one_that_holds_rows_is_named(place: Place, sta
         place.call(login_port=standby.port)
     assert refused.value.evidence == {"class": "read_only"}
     assert "primary" in refused.value.remedy
+    left = place.call(login_port=standby.port, on_standby="skip")
+    assert codes(left) == {"main": "pg.standby_left"}
+    assert (left["changed"], left["summary"]["worst"], left["msg"]) == (False, "info", "")
 
     place.execute("CREATE TABLE pinned AS SELECT generate_series(1, 4000) AS n", "VACUUM (ANALYZE) pinned")
     there = Place(standby, place.database, place.folder)

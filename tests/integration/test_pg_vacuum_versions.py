@@ -6,14 +6,16 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import LockHeld
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import PREFERENCE
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.errors import UnsupportedOption
 from tests.bed import data
 from tests.bed.postgres import Cluster
-from tests.integration.vacuuming import QUICK, ROLE, Place, Result, codes, record_of, statuses
+from tests.integration.vacuuming import QUICK, ROLE, Place, Result, Work, codes, record_of, statuses
 
 BOTH_DRIVERS = pytest.mark.parametrize("driver", PREFERENCE)
 
@@ -284,6 +286,173 @@ def test_naming_a_partitioned_table_names_its_partitions(place: Place) -> None:
     assert not place.call()["changed"]
 
 
+# --- ages -------------------------------------------------------------------------------------------------------------
+
+
+def use_up_ids(place: Place, count: int) -> None:
+    """Use up that many transactions, and about as many multixacts on a table of their own."""
+    place.execute(
+        "CREATE TABLE IF NOT EXISTS spent (id int)",
+        "INSERT INTO spent SELECT 1 WHERE NOT EXISTS (SELECT FROM spent)",
+        "CREATE OR REPLACE PROCEDURE spend(times int) LANGUAGE plpgsql AS $$ BEGIN FOR n IN 1..times LOOP "
+        "PERFORM FROM spent FOR SHARE; "
+        "BEGIN UPDATE spent SET id = n; EXCEPTION WHEN division_by_zero THEN NULL; END; COMMIT; END LOOP; END $$",
+        f"CALL spend({count})",
+        "DROP TABLE spent",
+    )
+
+
+def test_what_is_old_is_frozen_and_the_age_proves_it(place: Place) -> None:
+    place.execute(
+        "CREATE TABLE old (id int, body text)",
+        "INSERT INTO old SELECT n, repeat(md5(n::text), 200) FROM generate_series(1, 50) n",
+        "VACUUM (ANALYZE) old",
+    )
+    use_up_ids(place, 600)
+    place.make_dirty("young")
+    ages = {"xid_age": 1000, "mxid_age": 500, "include_catalogs": False}
+    planned = place.call(check=True, mode="freeze", **ages)
+    done = place.call(mode="freeze", **ages)
+    assert statuses(planned) == {"old": "planned", "young": "planned"} or statuses(planned) == {"old": "planned"}
+    old = record_of(done, "old")
+    assert old["actions"] == ["vacuum", "freeze"]
+    assert old["reason"] == ["xid", "mxid"]
+    assert old["sql"] == record_of(planned, "old")["sql"]
+    assert old["sql"].startswith("VACUUM (FREEZE")
+    assert (old["before"]["xid_age"], old["before"]["mxid_age"]) > (1000, 500)
+    assert (old["after"]["xid_age"], old["after"]["mxid_age"]) < (500, 500)
+    ((xid, mxid),) = place.execute("SELECT age(relfrozenxid), mxid_age(relminmxid) FROM pg_class WHERE relname = 'old'")
+    assert xid < 1000
+    assert mxid < 500
+    assert "oldest transaction" in done["diff"]["before"]
+    assert not place.call(mode="freeze", **ages)["changed"]
+
+
+def test_age_is_a_reason_in_every_mode_that_vacuums(place: Place) -> None:
+    place.make_dirty("old")
+    use_up_ids(place, 600)
+    limits = {"check": True, "tables": ["old"], "xid_age": 500}
+    assert record_of(place.call(**limits), "old")["actions"] == ["vacuum", "freeze", "analyze"]
+    assert record_of(place.call(mode="vacuum", **limits), "old")["actions"] == ["vacuum", "freeze"]
+    assert record_of(place.call(mode="analyze", **limits), "old")["actions"] == ["analyze"]
+
+
+def test_the_age_of_a_toast_table_is_that_of_its_table(place: Place) -> None:
+    place.execute(
+        "CREATE TABLE wide (id int, body text)",
+        "ALTER TABLE wide ALTER body SET STORAGE EXTERNAL",
+        "INSERT INTO wide SELECT n, repeat('x', 5000) FROM generate_series(1, 20) n",
+    )
+    use_up_ids(place, 600)
+    place.execute("VACUUM (FREEZE, PROCESS_TOAST OFF, ANALYZE) wide")
+    old = {"mode": "freeze", "tables": ["wide"], "xid_age": 500}
+    assert not place.call(process_toast=False, **old)["changed"]
+    assert statuses(place.call(**old)) == {"wide": "done"}
+    assert not place.call(**old)["changed"]
+
+
+def test_an_old_transaction_keeps_tables_from_being_frozen(place: Place) -> None:
+    place.make_dirty("old")
+    with place.session("SELECT txid_current()") as other:
+        use_up_ids(place, 600)
+        held = place.call(mode="freeze", tables=["old"], xid_age=500, fail_on_blocked=True)
+        assert statuses(held) == {"old": "partial"}
+        (finding,) = held["findings"]
+        assert finding["code"] == "pg.vacuum_blocked"
+        assert finding["evidence"]["holder"]["id"] == str(other.info.backend_pid)
+        assert held["msg"].startswith("Blocked: ")
+        assert not place.call(mode="freeze", tables=["old"], xid_age=500)["changed"], "nothing moves any more"
+    assert statuses(place.call(mode="freeze", tables=["old"], xid_age=500)) == {"old": "done"}
+
+
+# --- options of the statements ----------------------------------------------------------------------------------------
+
+ALL_OPTIONS = {
+    "cost_delay": "0.5ms", "cost_limit": 500, "parallel": 0, "index_cleanup": "on", "truncate": False,
+    "process_toast": True, "disable_page_skipping": True,
+}  # fmt: skip
+NEW_OPTIONS: dict[str, Any] = {"process_main": True, "buffer_usage_limit": "1MiB", "skip_database_stats": True}
+
+
+def test_options_reach_the_server(place: Place) -> None:
+    place.make_dirty("one", "two")
+    result = place.call(tables=["one", "two"], **ALL_OPTIONS)
+    assert statuses(result) == {"one": "done", "two": "done"}
+    words = "INDEX_CLEANUP ON, TRUNCATE OFF, PROCESS_TOAST ON, DISABLE_PAGE_SKIPPING ON, PARALLEL 0"
+    assert words in record_of(result, "one")["sql"]
+    assert words in result["queries"][0]
+    work = Work(place, **ALL_OPTIONS)
+    with work.cluster.session(place.database) as session:
+        assert session.rows("SHOW vacuum_cost_delay") == [("500us",)]
+        assert session.rows("SHOW vacuum_cost_limit") == [("500",)]
+
+
+def test_what_the_server_is_too_old_for_is_refused_before_anything_runs(place: Place) -> None:
+    place.make_dirty("one")
+    if place.major >= 16:
+        result = place.call(tables=["one"], **NEW_OPTIONS)
+        assert statuses(result) == {"one": "done"}
+        (query,) = result["queries"]
+        assert "PROCESS_MAIN ON, SKIP_DATABASE_STATS, BUFFER_USAGE_LIMIT '1024 kB'" in query
+        return
+    for check in (True, False):
+        with pytest.raises(UnsupportedOption) as refused:
+            place.call(check=check, **NEW_OPTIONS)
+        for option in NEW_OPTIONS:
+            assert f"{option} needs PostgreSQL 16" in refused.value.message
+    assert place.execute("SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'one'") == [(1,)]
+
+
+def test_each_statement_may_move_the_horizon_itself(place: Place) -> None:
+    place.make_dirty("one")
+    if place.major < 16:
+        return
+    assert place.call(tables=["one"], skip_database_stats=False)["queries"] == ["VACUUM (ANALYZE) public.one"]
+
+
+def test_only_the_toast_table_is_vacuumed(place: Place) -> None:
+    place.execute(
+        "CREATE TABLE wide (id int, body text)",
+        "ALTER TABLE wide ALTER body SET STORAGE EXTERNAL",
+        "INSERT INTO wide SELECT n, repeat(md5(n::text), 400) FROM generate_series(1, 2400) n",
+        "VACUUM (ANALYZE) wide",
+        "DELETE FROM wide WHERE id % 2 = 0",
+    )
+    if place.major < 16:
+        return
+    only = {"mode": "vacuum", "tables": ["wide"], "process_main": False}
+    record = record_of(place.call(**only), "wide")
+    assert (record["status"], record["after"]["toast_dead"], record["after"]["dead"]) == ("done", 0, 1200)
+    assert not place.call(**only)["changed"]
+    assert statuses(place.call(mode="vacuum", tables=["wide"])) == {"wide": "done"}
+
+
+def test_a_table_can_be_judged_as_autovacuum_would(place: Place) -> None:
+    place.execute(
+        "CREATE TABLE touchy (id int) WITH (autovacuum_vacuum_threshold = 5, autovacuum_vacuum_scale_factor = 0, "
+        "autovacuum_analyze_threshold = 1000000, autovacuum_enabled = off)",
+        "CREATE TABLE patient (id int) WITH (autovacuum_vacuum_threshold = 100000, autovacuum_vacuum_scale_factor = 0, "
+        "autovacuum_analyze_threshold = 1000000)",
+        "CREATE TABLE growing (id int) WITH (autovacuum_vacuum_insert_threshold = 100, "
+        "autovacuum_vacuum_insert_scale_factor = 0, autovacuum_analyze_threshold = 1000000)",
+        *(f"INSERT INTO {name} SELECT generate_series(1, 8000)" for name in ("touchy", "patient", "growing")),
+        "VACUUM (ANALYZE) touchy, patient, growing",
+        "DELETE FROM touchy WHERE id <= 6",
+        "DELETE FROM patient WHERE id <= 4000",
+        "INSERT INTO growing SELECT generate_series(1, 101)",
+    )
+    like = {"use_autovacuum_thresholds": True, "include_catalogs": False}
+    planned = place.call(check=True, **like)
+    assert {record["table"]: record["reason"] for record in planned["tables"]} == {
+        "touchy": ["dead"],
+        "growing": ["inserts"],
+    }
+    assert "6 of 8000 rows are dead (limit of autovacuum 5)" in record_of(planned, "touchy")["reason_text"]
+    assert statuses(place.call(**like)) == {"touchy": "done", "growing": "done"}
+    assert not place.call(**like)["changed"]
+    assert statuses(place.call(include_catalogs=False, check=True)) == {"patient": "planned"}
+
+
 # --- what stands in the way -------------------------------------------------------------------------------------------
 
 
@@ -329,6 +498,17 @@ def test_catalogs_of_others_are_a_remark_and_no_failure(place: Place, role: dict
     assert statuses(owner) == {"pg_class": "done", "pg_authid": "skipped: permission_catalog"}
 
 
+GROUP = "upkeep_group"
+
+
+@pytest.fixture
+def group(place: Place, role: dict[str, str]) -> Iterator[str]:
+    """A role that the login of `role` is a member of."""
+    place.execute(f"CREATE ROLE {GROUP}", f"GRANT {GROUP} TO {ROLE}")
+    yield GROUP
+    place.execute(f"REASSIGN OWNED BY {GROUP} TO postgres", f"DROP OWNED BY {GROUP}", f"DROP ROLE {GROUP}")
+
+
 def test_the_privilege_of_17_is_enough(place: Place, role: dict[str, str]) -> None:
     place.make_dirty("theirs")
     if place.major < 17:
@@ -336,6 +516,38 @@ def test_the_privilege_of_17_is_enough(place: Place, role: dict[str, str]) -> No
         return
     place.execute(f"GRANT MAINTAIN ON theirs TO {ROLE}")
     assert statuses(place.call(**role)) == {"theirs": "done"}
+
+
+def test_privileges_come_by_way_of_other_roles(place: Place, role: dict[str, str], group: str) -> None:
+    place.make_dirty("owned", "granted", "theirs")
+    place.execute(f"ALTER TABLE owned OWNER TO {group}")
+    expected = {"owned": "done", "granted": "skipped: permission", "theirs": "skipped: permission"}
+    if place.major >= 17:
+        place.execute(f"GRANT MAINTAIN ON granted TO {group}")
+        expected["granted"] = "done"
+    assert statuses(place.call(**role)) == expected
+    # As itself it has nothing of the group's.
+    place.execute(f"ALTER ROLE {ROLE} NOINHERIT", "UPDATE owned SET note = 'again'")
+    place.execute(f"REVOKE {group} FROM {ROLE}", f"GRANT {group} TO {ROLE}")
+    assert statuses(place.call(tables=["owned"], **role)) == {"owned": "skipped: permission"}
+    assert statuses(place.call(tables=["owned"], session_role=group, **role)) == {"owned": "done"}
+
+
+def test_the_role_that_maintains_everything(place: Place, role: dict[str, str]) -> None:
+    if place.major < 17:
+        return
+    place.make_dirty("theirs")
+    place.execute(f"GRANT pg_maintain TO {ROLE}")
+    always = place.call(when="always", tables=["theirs", "pg_class", "pg_authid"], **role)
+    assert statuses(always) == dict.fromkeys(("theirs", "pg_class", "pg_authid"), "done")
+
+
+def test_an_owner_may_have_given_the_privilege_away(place: Place, role: dict[str, str]) -> None:
+    place.make_dirty("own")
+    place.execute(f"ALTER TABLE own OWNER TO {ROLE}")
+    if place.major >= 17:
+        place.execute(f"REVOKE MAINTAIN ON own FROM {ROLE}")
+    assert statuses(place.call(**role)) == {"own": "skipped: permission" if place.major >= 17 else "done"}
 
 
 def test_a_role_without_rights_on_pg_statistic_sees_new_tables(place: Place, role: dict[str, str]) -> None:

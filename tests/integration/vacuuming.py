@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,8 +13,21 @@ from typing import Any
 from psycopg2.extensions import connection as Connection
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import validate
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Budget, Deadline
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import utc_now
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import find_driver
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import Cluster as Sessions
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import Limits, read_server
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.progress import Watch
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum import collect
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.apply import Run
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.argspec import ARGUMENT_SPEC
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.evaluate import judge
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.main import Main
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import Record
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.options import policy_of, run_options_of
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import plan
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.run import vacuum
 from tests.bed.postgres import Cluster
 
@@ -22,6 +36,8 @@ Rows = list[tuple[Any, ...]]
 
 ROLE = "upkeep_tester"
 ROLE_PASSWORD = "not-a-secret"
+# The sessions that work on the slow table.
+AT_WORK = "FROM pg_stat_activity WHERE query LIKE 'VACUUM%slow'"
 QUICK = {"lock_timeout": "300ms", "lock_retries": 1, "lock_retry_delay": "100ms"}
 
 
@@ -79,6 +95,11 @@ class Place:
         if self.major < 15:
             time.sleep(0.6)
 
+    def calm(self) -> None:
+        """Wait until whoever was here has gone, and has handed in all counts."""
+        self.wait_for(f"SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = '{self.database}')")
+        self.settle()
+
     @contextmanager
     def session(self, *statements: str, database: str | None = None) -> Iterator[Connection]:
         """A session of somebody else that has run *statements* in a transaction and leaves it open."""
@@ -91,10 +112,10 @@ class Place:
         finally:
             connected.close()
 
-    def wait_for(self, query: str, seconds: float = 20.0) -> Rows:
+    def wait_for(self, query: str, seconds: float = 20.0, database: str = "postgres") -> Rows:
         """The rows of *query*, as soon as it has any."""
         give_up = time.monotonic() + seconds
-        while not (rows := self.cluster.execute(query)):
+        while not (rows := self.cluster.execute(query, database=database)):
             assert time.monotonic() < give_up, f"nothing came of {query}"
             time.sleep(0.02)
         return rows
@@ -111,12 +132,12 @@ class Place:
             ]
         self.execute(*statements, database=database)
 
-    def make_slow(self) -> None:
+    def make_slow(self, delay: str = "50ms") -> None:
         """Make a table `slow` whose VACUUM takes seconds."""
         self.execute(
             "CREATE TABLE slow AS SELECT n, repeat('x', 400) AS filler FROM generate_series(1, 3000) n",
             "DELETE FROM slow WHERE n % 2 = 0",
-            f"ALTER DATABASE {self.database} SET vacuum_cost_delay = '50ms'",
+            f"ALTER DATABASE {self.database} SET vacuum_cost_delay = '{delay}'",
             f"ALTER DATABASE {self.database} SET vacuum_cost_limit = 100",
             f"ALTER DATABASE {self.database} SET vacuum_cost_page_hit = 10",
         )
@@ -133,13 +154,14 @@ class Place:
             self.cluster.execute(f"DROP DATABASE {quoted} WITH (FORCE)")
 
     @contextmanager
-    def role(self) -> Iterator[dict[str, str]]:
+    def role(self, name: str = ROLE) -> Iterator[dict[str, str]]:
         """The options of a login that owns nothing."""
-        self.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{ROLE_PASSWORD}'")
+        quoted = quote(name)
+        self.execute(f"CREATE ROLE {quoted} LOGIN PASSWORD '{ROLE_PASSWORD}'")
         try:
-            yield {"login_user": ROLE, "login_password": ROLE_PASSWORD}
+            yield {"login_user": name, "login_password": ROLE_PASSWORD}
         finally:
-            self.execute(f"REASSIGN OWNED BY {ROLE} TO postgres", f"DROP OWNED BY {ROLE}", f"DROP ROLE {ROLE}")
+            self.execute(f"REASSIGN OWNED BY {quoted} TO postgres", f"DROP OWNED BY {quoted}", f"DROP ROLE {quoted}")
 
 
 def quote(name: str) -> str:
@@ -162,3 +184,41 @@ def codes(result: Mapping[str, Any]) -> dict[str, str]:
 def record_of(result: Mapping[str, Any], table: str) -> Result:
     (record,) = (record for record in result["tables"] if record["table"] == table)
     return record
+
+
+@contextmanager
+def meanwhile(place: Place, query: str, times: int = 1) -> Iterator[None]:
+    """Run *query* beside the block until it had rows, that often."""
+
+    def run_it() -> None:
+        for _time in range(times):
+            place.wait_for(query)
+            time.sleep(0.2)
+
+    thread = threading.Thread(target=run_it)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+class Work:
+    """A plan that was made and is yet to be run."""
+
+    def __init__(self, place: Place, **options: Any) -> None:
+        params = place.params(**options)
+        self.policy = policy_of(params)
+        self.options = run_options_of(params)
+        self.cluster = Sessions(find_driver(), connection_of(params), self.options.session)
+        with self.cluster.session(place.database) as session:
+            server = read_server(session)
+            self.snapshot = collect.read_tables(session, server, "main", place.database)
+        self.plan = plan(self.snapshot, self.policy, self.snapshot.now)
+
+    def run(self) -> list[Record]:
+        limits, watch = Limits(Budget(None), Deadline(None)), Watch(None, len(self.plan.steps))
+        with Main(self.cluster, self.snapshot.database, "main") as main:
+            run = Run(self.cluster, self.options, self.snapshot, self.plan.steps, limits, watch)
+            applied = run.execute(main, slots=10)
+        return judge(self.snapshot, self.plan, self.policy, applied)

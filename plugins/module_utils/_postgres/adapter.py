@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import sys
+import threading
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -40,26 +44,59 @@ LOST = "08006"
 # What libpq says when it is not let in -> the next step. The first that matches counts.
 _NEXT_STEPS: tuple[tuple[str, str], ...] = (
     (r"password authentication failed", "Check login_user and login_password, and the line in pg_hba.conf."),
-    (r"no password supplied", "Give login_password, or a password file of libpq (~/.pgpass) on the host."),
+    (
+        r"no password supplied",
+        "Give login_password, or a password file of libpq (~/.pgpass) of the user that runs the task, with mode 0600.",
+    ),
     (r"Peer authentication failed", "Run the task as that account (become_user), or connect by TCP with a password."),
-    (r"no pg_hba\.conf entry", "Add a line for this user, database and address to pg_hba.conf and reload the server."),
-    (r"database .* does not exist", "Check login_db and databases; `psql -l` lists what there is."),
-    (r"role .* does not exist", "Check login_user, or create the role."),
+    (
+        r"valid client certificate|certificate authentication failed",
+        "Give ssl_cert and ssl_key of a certificate that the server's authority signed, and whose name is the role's.",
+    ),
+    (
+        r"no pg_hba\.conf entry|pg_hba\.conf rejects",
+        "Add a line for this user, database, address and encryption to pg_hba.conf and reload the server.",
+    ),
+    (r"unsupported startup parameter", "Leave it out of connect_params: the pooler in between does not know it."),
+    (r"no such database|database .* does not exist", "Check login_db and databases; `psql -l` lists what there is."),
+    (r"no such user|role .* does not exist", "Check login_user, or create the role."),
+    (
+        r"service file|definition of service|syntax error in service",
+        "Check the service in connect_params (or PGSERVICE) and the file that PGSERVICEFILE or ~/.pg_service.conf is.",
+    ),
+    (
+        r"session is (?:not )?read-only|server is (?:not )?in hot standby mode",
+        "None of the hosts is such a server now: check target_session_attrs and the hosts, or promote one.",
+    ),
     (r"Connection refused", "Check that the server runs and listens there: login_host, login_port, listen_addresses."),
+    (
+        r"private key file|load private key|(?<!root )certificate file|key values mismatch",
+        "Check ssl_cert and ssl_key: both files must be readable for the user that runs the task, and the key, which "
+        "may have no password, for nobody else (mode 0600).",
+    ),
     (r"No such file or directory", "Check that the server runs with its socket there: login_unix_socket, login_port."),
+    (r"Permission denied(?! for)", "Run the task as an account that may use what it names (become_user)."),
     (r"could not translate host|Name or service not known", "Check login_host, and name resolution on the host."),
+    (r"No route to host|Network is unreachable", "Check login_host, and the routes and firewalls on the way there."),
+    (
+        r"does not support SSL",
+        "Turn ssl on in the server, or choose the ssl_mode prefer where the way to it is safe.",
+    ),
+    (r"GSSAPI|Kerberos|krb", "Get a ticket for the user that runs the task (kinit), or another way in by pg_hba.conf."),
     (r"SSL|TLS|certificate|root\.crt", "Check ssl_mode, ca_cert and the name in the server's certificate."),
     (r"too many clients|connection slots|too many connections", "Raise max_connections, or end idle sessions."),
     (r"timeout expired|timed out", "Check that nothing between this host and the server drops the packets."),
     (r"starting up|shutting down|recovery", "Wait until the server is up, then start again."),
     (r"not currently accepting connections", "Allow connections to the database, or leave it out of databases."),
     (r"permission denied for database", "Grant CONNECT on the database to the role, or leave it out of databases."),
+    (r"not permitted to log in", "Choose another login_user, or let it: ALTER ROLE ... LOGIN."),
     (r"invalid connection option|invalid dsn|invalid .*(?:value|option)", "Check connect_params against libpq's list."),
 )
 _NEXT_STEP = "Try the same with psql on that host: it takes the same settings."
 # libpq begins each line with where it tried, which the sentence says already.
 _WHERE = re.compile(
-    r"^(?:connection to server (?:at|on) .*? failed: |connection failed: |connection is bad: |(?:FATAL|ERROR):\s+)+"
+    r"^(?:connection to server (?:at|on) .*? failed: |connection failed: |connection is bad: "
+    r"|(?:FATAL|ERROR|DETAIL|HINT):\s+)+"
 )
 _NO_REASON = re.compile(
     r"^(?:Is the server running|Multiple connection attempts failed|- host: |Either provide the file|"
@@ -97,11 +134,16 @@ def find_driver(preference: Iterable[str] = PREFERENCE) -> ModuleType:
 
 
 class Session:
-    """One connection in autocommit, as VACUUM needs it; each call sends one statement or raises ``ServerError``."""
+    """One connection in autocommit, as VACUUM needs it; each call sends one statement or raises ``ServerError``.
+
+    ``pid`` is the process of the server that serves us.
+    """
 
     def __init__(self, driver: ModuleType, connection: Any) -> None:
         self._driver = driver
         self._connection = connection
+        # Through a pooler the protocol tells a number that is no pid; who finds out the real one sets it here.
+        self.pid = int(connection.info.backend_pid)
 
     @property
     def version(self) -> int:
@@ -109,9 +151,14 @@ class Session:
         return int(self._connection.info.server_version)
 
     @property
-    def pid(self) -> int:
-        """The process of the server that serves us."""
-        return int(self._connection.info.backend_pid)
+    def database(self) -> str:
+        """The database that we are in."""
+        return str(self._connection.info.dbname)
+
+    @property
+    def user(self) -> str:
+        """The user that logged in."""
+        return str(self._connection.info.user)
 
     @property
     def lost(self) -> bool:
@@ -140,6 +187,23 @@ class Session:
         # A connection that broke carries no class of its own.
         return ServerError(state or (LOST if self.lost else "XX000"), one_line(primary)[:500])
 
+    @contextmanager
+    def at_most(self, seconds: float) -> Iterator[None]:
+        """Break the connection when the block takes longer: a statement that waits then raises ``ServerError``.
+
+        For what nothing on the server can limit, because the statement may not have got there.
+        """
+        line = socket.socket(fileno=os.dup(self._connection.fileno()))
+        timer = threading.Timer(seconds, _break, [line])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+            line.close()
+
     def decode_any_name(self) -> None:
         """Read the names of a database without an encoding byte by byte, so that they go back as they came."""
         if self._connection.info.parameter_status("server_encoding") != "SQL_ASCII":
@@ -157,6 +221,13 @@ class Session:
 
     def __exit__(self, *_exception: object) -> None:
         self.close()
+
+
+def _break(line: socket.socket) -> None:
+    try:
+        line.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # the other side was faster
 
 
 def connect(driver: ModuleType, options: ConnectionOptions, database: str, application: str) -> Session:
@@ -178,8 +249,10 @@ def connect(driver: ModuleType, options: ConnectionOptions, database: str, appli
     return session
 
 
-def arguments(options: ConnectionOptions, database: str, application: str) -> dict[str, Any]:
-    """Return the parameters for libpq; what is empty is left to libpq's own defaults and environment."""
+def arguments(
+    options: ConnectionOptions, database: str, application: str, environ: Mapping[str, str] = os.environ
+) -> dict[str, Any]:
+    """Return the parameters for libpq; what is empty is left to its service file, environment and defaults."""
     ours: Mapping[str, Any] = {
         "host": options.host,
         "port": options.port,
@@ -190,7 +263,7 @@ def arguments(options: ConnectionOptions, database: str, application: str) -> di
         "sslrootcert": options.ca_cert,
         "sslcert": options.ssl_cert,
         "sslkey": options.ssl_key,
-        "connect_timeout": CONNECT_SECONDS,
+        "connect_timeout": None if "PGCONNECT_TIMEOUT" in environ else CONNECT_SECONDS,
         "application_name": application,
         "client_encoding": "UTF8",
     }
@@ -202,8 +275,12 @@ def refused(options: ConnectionOptions, database: str, said: str) -> ConnectionF
     """Return the error for what libpq *said* (several lines, one for each address it tried)."""
     reason = redact(condense(said), (options.password,))
     remedy = next((step for pattern, step in _NEXT_STEPS if re.search(pattern, reason, re.IGNORECASE)), _NEXT_STEP)
+    if options.container and "password" in reason:
+        remedy += " The environment of a container holds the password of its first start, not one that was set since."
+    who = one_line(options.user) or "its own user"
+    where = f"the database {one_line(database)}" if database else "its own database"
     return ConnectionFailed(
-        f"PostgreSQL at {options.endpoint} does not let {options.user} into the database {database}: {reason}.",
+        f"PostgreSQL at {one_line(options.endpoint)} does not let {who} into {where}: {reason}.",
         remedy,
         {
             "host": options.host,
@@ -212,6 +289,7 @@ def refused(options: ConnectionOptions, database: str, said: str) -> ConnectionF
             "database": database,
             "ssl_mode": options.ssl_mode,
             "reason": reason,
+            **({"container": options.container} if options.container else {}),
         },
     )
 

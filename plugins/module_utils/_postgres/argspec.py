@@ -10,21 +10,27 @@ from typing import Any
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import SSL_MODES
 
 # Shared by every module of the domain.
+# What has no default here is taken, when the user leaves it out, from the container, the service file or libpq's
+# environment, and only then from the defaults in options.py: a default here could not be told from what a user wrote.
 CONNECTION_OPTIONS: dict[str, Any] = {
     "name": {"type": "str"},
     "login_host": {"type": "str", "default": ""},
-    "login_port": {"type": "int", "default": 5432},
-    "login_user": {"type": "str", "default": "postgres"},
+    "login_port": {"type": "int"},
+    "login_user": {"type": "str"},
     "login_password": {"type": "str", "default": "", "no_log": True},
     "login_unix_socket": {"type": "str", "default": ""},
-    "login_db": {"type": "str", "default": "postgres"},
-    "ssl_mode": {"type": "str", "default": "prefer", "choices": list(SSL_MODES)},
+    "login_db": {"type": "str"},
+    "ssl_mode": {"type": "str", "choices": list(SSL_MODES)},
     "ca_cert": {"type": "path"},
     "ssl_cert": {"type": "path"},
     # The name of a file, not a secret.
     "ssl_key": {"type": "path", "no_log": False},
     "connect_params": {"type": "dict", "default": {}},
     "session_role": {"type": "str"},
+    "container": {"type": "str"},
+    "compose_project": {"type": "str"},
+    "compose_service": {"type": "str"},
+    "docker_host": {"type": "str"},
 }
 
 # Shared by every module that changes something.

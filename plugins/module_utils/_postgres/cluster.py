@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from types import ModuleType
 
@@ -22,7 +22,11 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.lock import H
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import HostState, default_directory
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres import sql
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import ServerError, Session, connect
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.errors import ReadOnlyServer, UnsupportedServer
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.errors import (
+    PooledConnection,
+    ReadOnlyServer,
+    UnsupportedServer,
+)
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
     ConnectionOptions,
     Database,
@@ -34,7 +38,12 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model imp
     quote_name,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.names import select
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.pooler import require_own_process
 
+# Why a template is left.
+TEMPLATE = "it is a template"
+# Databases of managed services (Amazon, Azure, Google), which their customers can see and not enter.
+MANAGED = frozenset(("rdsadmin", "azure_maintenance", "cloudsqladmin", "alloydbadmin"))
 # Connections that are left to others, besides those that the server keeps back itself.
 SPARE_SLOTS = 3
 
@@ -46,18 +55,49 @@ class Cluster:
     driver: ModuleType
     connection: ConnectionOptions
     options: SessionOptions
+    # The databases to which a pooler in session mode leads; each may have another mode.
+    _pooled: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @contextmanager
     def session(self, database: str) -> Iterator[Session]:
-        """Open a session. Raises ``ConnectionFailed``, or ``InvalidInput`` when the role cannot be taken on."""
+        """Open a session with a server process of its own.
+
+        Raises ``ConnectionFailed``, ``PooledConnection``, or ``InvalidInput`` when the role cannot be taken on.
+        """
         with connect(self.driver, self.connection, database, self.options.application) as session:
             self._prepare(session)
             yield session
 
+    def require_direct(self, session: Session) -> None:
+        """Raise ``PooledConnection`` when a pooler may give the next statement of *session* to another process.
+
+        Each session of ours has been through this before anything was set in it, so for those it costs one round trip
+        and says nothing new; a job that changes something may say so where it begins. A pool in session mode is fine.
+        """
+        if session.rows(sql.BACKEND_QUERY)[0][0] != session.pid:
+            self._require_own_process(session)
+
+    def _require_own_process(self, session: Session) -> None:
+        """The protocol told another pid than the server: we talk to a pooler, which makes up its own."""
+        if session.database in self._pooled:
+            session.pid = session.rows(sql.BACKEND_QUERY)[0][0]
+            return
+
+        def another() -> Session:
+            return connect(self.driver, self.connection, session.database, self.options.application)
+
+        session.pid = require_own_process(session, another, self.connection.endpoint)
+        self._pooled.add(session.database)
+
     def _prepare(self, session: Session) -> None:
         settings = sql.session_settings(session.version, self.options, self.connection.session_role)
         try:
-            session.rows(sql.settings_query(len(settings)), [text for pair in settings for text in pair])
+            if not self._set(session, settings):
+                self._require_own_process(session)
+                if not self._set(session, settings):
+                    raise PooledConnection(self.connection.endpoint, "another process answered than a moment before")
+            if not self.options.read_only:
+                session.rows(sql.DEAD_CLIENT_QUERY)
         except ServerError as error:
             if self.connection.session_role and error.sqlstate in ("22023", "42501"):
                 raise InvalidInput(
@@ -65,6 +105,13 @@ class Cluster:
                     "Check session_role, or grant that role to login_user.",
                 ) from None
             raise lost(self.connection, error) from None
+
+    @staticmethod
+    def _set(session: Session, settings: Sequence[tuple[str, str]]) -> bool:
+        """Apply *settings* where the process that answers is the session's own, and say whether it is."""
+        values = [value for pair in settings for value in (session.pid, *pair)]
+        ((pid, *_applied),) = session.rows(sql.owned_settings_query(len(settings)), values)
+        return bool(pid == session.pid)
 
 
 def lost(connection: ConnectionOptions, error: ServerError) -> ConnectionFailed:
@@ -164,14 +211,16 @@ def host_lock(cluster: Cluster, now: datetime) -> HostLock:
     return HostLock(state.lock_path(f"postgres {cluster.connection.endpoint}"), cluster.options.run_id, now=now)
 
 
-def choose(databases: Iterable[Database], patterns: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+def choose(databases: Iterable[Database], patterns: Sequence[str | None]) -> tuple[list[str], list[tuple[str, str]]]:
     """Return the names of the databases to work in, and those that are left with the reason.
 
-    A pattern leaves out what nobody can or should work in; a name that is written out and cannot be found is
-    ``InvalidInput``.
+    ``None`` among *patterns* is the database of the login, whatever it is called. A pattern leaves out what nobody can
+    or should work in; a name that is written out and cannot be found is ``InvalidInput``.
     """
     known = {database.name: database for database in databases}
-    names, unknown = select(known, patterns)
+    own = [name for name, database in known.items() if database.current and {None, name} & set(patterns)]
+    matching, unknown = select(known, [one for one in patterns if one is not None and one not in own])
+    names = [name for name in known if name in own or name in matching]
     if unknown:
         raise InvalidInput(
             f"There is no database {', '.join(one_line(quote_name(name)) for name in unknown)}.",
@@ -180,13 +229,15 @@ def choose(databases: Iterable[Database], patterns: Sequence[str]) -> tuple[list
     chosen, left = [], []
     for name in names:
         database = known[name]
-        exact = name in patterns
+        exact = name in patterns or name in own
         if not database.valid:
             left.append((name, "invalid: a DROP DATABASE of it was interrupted"))
         elif not database.accepts_connections:
             left.append((name, "it does not accept connections"))
         elif database.template and not exact:
-            left.append((name, "it is a template"))
+            left.append((name, TEMPLATE))
+        elif name in MANAGED and not exact:
+            left.append((name, "it belongs to the managed service, which lets nobody in"))
         elif not database.may_connect:
             left.append((name, "the role may not connect to it"))
         else:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+# Under this name too for the jobs of the domain: a name of the server must not break a line of a report.
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line as one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import rfc3339
 
 SSL_MODES = ("allow", "disable", "prefer", "require", "verify-ca", "verify-full")
 BLOCK_SIZE = 8192
 _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_$]*\Z")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def quote_name(name: str) -> str:
@@ -24,39 +25,46 @@ def quote_name(name: str) -> str:
     return name if _PLAIN_NAME.match(name) else '"' + name.replace('"', '""') + '"'
 
 
-def one_line(text: str) -> str:
-    r"""Return *text* with control characters written out (``\n``), so that a name cannot break a line of a report."""
-    return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
-
-
 @dataclass(frozen=True)
 class ConnectionOptions:
-    """Where a cluster is and how to get in; ``label`` names it in subjects."""
+    """Where a cluster is and how to get in; ``label`` names it in subjects.
+
+    What is empty or ``None`` is left to libpq: its service file, its environment, its defaults. ``container`` and
+    ``service`` say by what the place was found.
+    """
 
     label: str
     host: str
-    port: int
+    port: int | None
     user: str
     password: str = field(repr=False)
     database: str
-    ssl_mode: str
+    ssl_mode: str | None
     ca_cert: str | None = None
     ssl_cert: str | None = None
     ssl_key: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     session_role: str | None = None
+    container: str = ""
+    service: str = ""
 
     @property
     def endpoint(self) -> str:
-        """``host:port``, or the path of the socket with the port."""
-        return f"{self.host or 'local'}:{self.port}"
+        """``host:port``, the folder of the socket with the port, ``container NAME`` or ``service NAME``."""
+        if self.container:
+            return f"container {self.container}"
+        if self.service and not self.host:
+            return f"service {self.service}"
+        host = f"[{self.host}]" if ":" in self.host and "," not in self.host else self.host
+        return f"{host or 'local'}:{self.port}"
 
 
 @dataclass(frozen=True)
 class SessionOptions:
     """How the sessions of one job are set up. ``job`` is the name of the module; times are in seconds, 0 is no limit.
 
-    ``run_id`` names the run in ``application_name``; ``state_dir`` is where the job's lock on the host lies.
+    ``run_id`` names the run in ``application_name``; ``state_dir`` is where the job's lock on the host lies. With
+    ``read_only`` the server itself refuses whatever would change something. ``settings`` are the job's own, by name.
     """
 
     job: str
@@ -65,6 +73,8 @@ class SessionOptions:
     statement_timeout: float = 0.0
     keep_synchronous_commit: bool = False
     state_dir: str | None = None
+    read_only: bool = False
+    settings: tuple[tuple[str, str], ...] = ()
 
     @property
     def application(self) -> str:
@@ -74,7 +84,10 @@ class SessionOptions:
 
 @dataclass(frozen=True)
 class Database:
-    """One row of ``pg_database``; ``frozen_age`` is the age of ``datfrozenxid`` in transactions."""
+    """One row of ``pg_database``; ``frozen_age`` is the age of ``datfrozenxid`` in transactions.
+
+    ``current`` is the database that the question was asked in.
+    """
 
     name: str
     accepts_connections: bool
@@ -82,6 +95,8 @@ class Database:
     valid: bool
     may_connect: bool
     frozen_age: int
+    multixact_age: int = 0
+    current: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +118,10 @@ class Server:
 
 @dataclass(frozen=True)
 class Holder:
-    """Something that keeps dead rows from being removed. ``database`` is empty when it does so in all of them."""
+    """Something that keeps dead rows from being removed. ``database`` is empty when it does so in all of them.
+
+    With ``only_catalogs`` it holds those of the system catalogs alone.
+    """
 
     kind: str
     id: str
@@ -111,6 +129,7 @@ class Holder:
     xid_age: int
     seconds: float | None
     hint: str
+    only_catalogs: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return {

@@ -29,9 +29,17 @@ FROM pg_roles r WHERE r.rolname = current_user
 """
 
 
+# So that the server ends what it does for a client that was killed; it can see that on Linux alone.
+DEAD_CLIENT_QUERY = "SELECT set_config('client_connection_check_interval', '5s', false) WHERE version() ~ 'linux'"
+
+# Which process of which server answers; nothing here is looked up in the search_path.
+BACKEND_QUERY = "SELECT pg_catalog.pg_backend_pid()"
+PROCESS_QUERY = f"{BACKEND_QUERY}, pg_catalog.pg_postmaster_start_time()::pg_catalog.text"
+
+
 DATABASES_QUERY = """
 SELECT datname, datallowconn, datistemplate, datconnlimit <> -2, has_database_privilege(oid, 'CONNECT'),
-       age(datfrozenxid)
+       age(datfrozenxid), mxid_age(datminmxid), datname = current_database()
 FROM pg_database ORDER BY age(datfrozenxid) DESC, datname
 """
 
@@ -67,6 +75,13 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s::oid AND l.objid 
 """
 
 
+_OWNED = "pg_has_role(c.relowner, 'USAGE')"
+_IN_OWN_DATABASE = (
+    "(NOT c.relisshared AND "
+    "(SELECT pg_has_role(d.datdba, 'USAGE') FROM pg_database d WHERE d.datname = current_database()))"
+)
+
+
 def server_query(version: int) -> str:
     # 16 can keep some more connections back, for members of pg_use_reserved_connections.
     reserved = "current_setting('reserved_connections')::int" if version >= RESERVED_CONNECTIONS else "0"
@@ -77,18 +92,15 @@ def permitted(server: Server) -> str:
     """Return the SQL condition under which the role may vacuum and analyse the table ``c``."""
     if server.superuser:
         return "true"
-    allowed = (
-        "pg_has_role(c.relowner, 'USAGE') OR (NOT c.relisshared AND "
-        "(SELECT pg_has_role(d.datdba, 'USAGE') FROM pg_database d WHERE d.datname = current_database()))"
-    )
-    if server.version >= MAINTAIN_PRIVILEGE:
-        allowed += " OR has_table_privilege(c.oid, 'MAINTAIN')"
-    return f"({allowed})"
+    # From 17 on an owner has the privilege like anybody who was granted it, and may have given it away.
+    own = "has_table_privilege(c.oid, 'MAINTAIN')" if server.version >= MAINTAIN_PRIVILEGE else _OWNED
+    return f"({own} OR {_IN_OWN_DATABASE})"
 
 
 def session_settings(version: int, options: SessionOptions, role: str | None) -> list[tuple[str, str]]:
     """Return the settings of every session of ours, in order; those of the role or the database would break the run."""
     settings = [
+        *options.settings,
         ("search_path", ""),
         ("lock_timeout", milliseconds(options.lock_timeout)),
         ("statement_timeout", milliseconds(options.statement_timeout)),
@@ -101,6 +113,14 @@ def session_settings(version: int, options: SessionOptions, role: str | None) ->
         settings.append(("transaction_timeout", "0"))
     if not options.keep_synchronous_commit:
         settings.append(("synchronous_commit", "off"))
+    if options.read_only:
+        settings += [
+            ("default_transaction_read_only", "on"),
+            # To compile a query on the catalogs takes longer than to run it, and a filtered table is not to look empty.
+            ("jit", "off"),
+            ("work_mem", "16MB"),
+            ("row_security", "off"),
+        ]
     if role:
         settings.append(("role", role))
     return settings
@@ -109,6 +129,18 @@ def session_settings(version: int, options: SessionOptions, role: str | None) ->
 def settings_query(count: int) -> str:
     """Return the query that applies *count* settings in one round trip, whatever search_path is in force."""
     return "SELECT " + ", ".join(["pg_catalog.set_config(%s, %s, false)"] * count)
+
+
+def owned_settings_query(count: int) -> str:
+    """Return the query that applies *count* settings only in the server process whose pid it is given for each.
+
+    The first column says which process answered. Through a pooler the settings would stay with a process that serves
+    others next; ``CASE`` keeps ``set_config`` from being called there.
+    """
+    apply = ", ".join(
+        ["CASE WHEN pg_catalog.pg_backend_pid() = %s THEN pg_catalog.set_config(%s, %s, false) END"] * count
+    )
+    return f"{BACKEND_QUERY}, {apply}"
 
 
 def milliseconds(seconds: float) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,20 +13,28 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Deadline
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import ConnectionFailed
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import ServerError, Session
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import (
     SPARE_SLOTS,
     Cluster,
     Limits,
     lost,
-    read_holders,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.progress import Watch
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.sql import milliseconds, settings_query
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum import sql
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.collect import await_ended, read_counters
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.collect import (
+    await_ended,
+    read_ages,
+    read_all_holders,
+    read_counters,
+)
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.main import Main, is_broken
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import (
     ANALYZE,
+    FREEZE,
     SKIP_REASONS,
     VACUUM,
     Applied,
@@ -37,13 +46,20 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.mo
     Statement,
     Step,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import statements
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.statements import (
+    closing_statement,
+    statements,
+)
 
 # How an error is taken: try again later, stop everything, fail the table; or the table is left for that reason.
 LOCK, STOP, FAIL = "lock", "stop", "fail"
+# Out of memory (that for locks, too): with fewer connections of ours, or later, there may be enough.
+NO_ROOM = "no_room"
 _CLASSES = {
     "55P03": LOCK,
     "40P01": LOCK,
+    "53200": NO_ROOM,
+    "53300": NO_ROOM,
     "53100": STOP,
     "25006": STOP,
     "42501": "permission",
@@ -54,7 +70,6 @@ _CLASSES = {
 # What says nothing about one table: there is no point in trying those of the batch one by one.
 _ENDS_A_BATCH = ("cancelled", "time_limit")
 CANCELLED = "57014"
-_CONNECTION_CLASSES = ("08", "57P")
 
 
 def class_of(sqlstate: str, seconds: float, hard: Deadline, statement_timeout: float) -> str:
@@ -68,11 +83,15 @@ def class_of(sqlstate: str, seconds: float, hard: Deadline, statement_timeout: f
 
 @dataclass
 class Progress:
-    """What happened to one table so far. ``failed`` and ``why`` are empty while it may still be tried."""
+    """What happened to one table so far. ``failed`` and ``why`` are empty while it may still be tried.
+
+    ``awaits_proof`` says that a statement for it ended well, and that nobody has looked at its counters since.
+    """
 
     step: Step
     attempt: Attempt = field(default_factory=Attempt)
     failed: bool = False
+    awaits_proof: bool = False
 
     @property
     def why(self) -> str:
@@ -87,13 +106,14 @@ class Progress:
             waited=self.attempt.waited + (seconds if in_vain else 0.0),
         )
 
-    def left(self, why: str, error: ServerError | None = None) -> None:
-        """Note that the table was left, for now or for good."""
+    def left(self, why: str, error: ServerError | UpkeepError | None = None, text: str = "") -> None:
+        """Note that the table was left, for now or for good; *text* says it better than the reason alone."""
+        text = text or SKIP_REASONS[why]
         self.attempt = replace(
             self.attempt,
             why=why,
-            sqlstate=error.sqlstate if error else self.attempt.sqlstate,
-            message=f"{SKIP_REASONS[why]}: {error.message}" if error else SKIP_REASONS[why],
+            sqlstate=error.sqlstate if isinstance(error, ServerError) else self.attempt.sqlstate,
+            message=f"{text}: {error.message}" if error else text,
         )
 
     def fail(self, error: ServerError) -> None:
@@ -120,13 +140,20 @@ class Run:
     """The work on one database. ``execute`` is called once."""
 
     def __init__(
-        self, cluster: Cluster, options: RunOptions, snapshot: Snapshot, steps: Sequence[Step], limits: Limits
+        self,
+        cluster: Cluster,
+        options: RunOptions,
+        snapshot: Snapshot,
+        steps: Sequence[Step],
+        limits: Limits,
+        watch: Watch,
     ) -> None:
         self._cluster = cluster
         self._options = options
         self._snapshot = snapshot
         self._steps = steps
         self._limits = limits
+        self._watch = watch
         self._progress = {step.table.oid: Progress(step) for step in steps}
         self._after: dict[int, Counters] = {}
         self._proven: set[int] = set()
@@ -134,78 +161,140 @@ class Run:
         self._queries: list[str] = []
         self._notes: list[str] = []
         self._pids: set[int] = set()
+        self._connections = 1
+        self._working = 0
+        self._count = threading.Lock()
+        self._tried_twice: set[str] = set()
         self._stopped = False
+        self._lost: UpkeepError | None = None
+        self._holders: tuple[Holder, ...] = ()
+        self._ages: tuple[int, int] | None = None
 
-    def execute(self, main: Session, slots: int) -> Applied:
-        """Do the work, with at most *slots* connections besides *main*. Raises ``ConnectionFailed``."""
-        connections = max(1, min(self._options.jobs, slots - SPARE_SLOTS))
-        started = time.monotonic()
+    def execute(self, main: Main, slots: int, closing: str = "") -> Applied:
+        """Do the work, with at most *slots* connections besides *main*. What was done until a loss stays told.
+
+        *closing* is sent in the end though no table has work.
+        """
+        self._connections = max(1, min(self._options.jobs, slots - SPARE_SLOTS))
         try:
-            for phase in statements(self._steps, self._snapshot, self._options):
-                await_ended(main, self._pids)
-                self._work_off(phase, connections)
-            self._look(main, self._progress)
-            self._try_again(main, connections)
-            self._close(main)
-            # What began after us cannot hold rows that were dead when we planned.
-            elapsed = time.monotonic() - started
-            holders = [one for one in read_holders(main, self._pids) if one.seconds is None or one.seconds >= elapsed]
+            self._work(main, closing)
         except ServerError as error:
-            raise lost(self._cluster.connection, error) from None
+            self._lost = self._lost or lost(self._cluster.connection, error)
+        except UpkeepError as error:
+            # Main could not be replaced, or the lock went to another run meanwhile.
+            self._lost = self._lost or error
+        if self._lost is not None:
+            self._give_up(self._lost)
         self._share_seconds()
         return Applied(
             attempts={oid: progress.attempt for oid, progress in self._progress.items()},
             failed=frozenset(oid for oid, progress in self._progress.items() if progress.failed),
             proven=frozenset(self._proven),
             after=self._after,
-            holders=tuple(holders),
+            holders=self._holders,
             queries=tuple(self._queries),
             notes=tuple(dict.fromkeys(self._notes)),
+            lost=self._lost,
+            ages=self._ages,
         )
+
+    def _work(self, main: Main, closing: str) -> None:
+        started = time.monotonic()
+        for phase in statements(self._steps, self._snapshot, self._options):
+            main.ask(lambda session: await_ended(session, self._pids))
+            self._work_off(phase)
+        self._look(main, self._progress)
+        self._try_again(main)
+        if any(VACUUM in progress.step.actions and progress.attempt.count for progress in self._progress.values()):
+            closing = closing_statement(self._snapshot, self._options)
+        if closing:
+            self._close(main, closing)
+        found = main.ask(lambda session: read_all_holders(session, self._pids))
+        # What began after us cannot hold rows that were dead when we planned.
+        elapsed = time.monotonic() - started
+        self._holders = tuple(one for one in found if one.seconds is None or one.seconds >= elapsed)
+        if closing or any(FREEZE in step.actions for step in self._steps):
+            self._ages = main.ask(read_ages)
+
+    def _give_up(self, error: UpkeepError) -> None:
+        """Say of each table that was not seen to be done what is known of it."""
+        for progress in self._progress.values():
+            if progress.awaits_proof:
+                progress.left("unproven", error, "the statement ended well, but its counters could not be read")
+            elif not progress.failed and not progress.why and progress.step.table.oid not in self._proven:
+                progress.left("lost", error)
 
     # --- the queue
 
-    def _work_off(self, work: Sequence[Statement], connections: int) -> None:
+    def _work_off(self, work: Sequence[Statement]) -> None:
         queue = deque(work)
-        while queue:
-            workers = min(connections, len(queue))
+        while queue and self._lost is None:
+            workers = self._working = min(self._connections, len(queue))
             with ThreadPoolExecutor(workers) as pool:
                 refused = list(pool.map(lambda _number: self._serve(queue), range(workers)))
             errors = [error for error in refused if error is not None]
             # One session is enough to go on, whichever of them the server had room for.
             if len(errors) == workers:
-                self._stopped = True
-                raise errors[0]
-            self._notes.extend(f"one connection fewer: {error.message}" for error in errors)
+                self._stopped, self._lost = True, errors[0]
+            elif errors:
+                self._connections = min(self._connections, workers - len(errors))
+                self._notes.extend(f"one connection fewer: {error.message}" for error in errors)
 
-    def _serve(self, queue: deque[Statement]) -> ConnectionFailed | None:
-        """Send statements until the queue is empty. A session that breaks is replaced once; return why it was not."""
-        for last in (False, True):
+    def _serve(self, queue: deque[Statement]) -> UpkeepError | None:
+        """Send statements until the queue is empty. A session that breaks is replaced; return why it was not."""
+        broke = True
+        while broke:
             try:
                 with self._cluster.session(self._snapshot.database) as session:
                     self._pids.add(session.pid)
-                    broken = self._serve_with(session, queue)
-            except ConnectionFailed as error:
+                    self._watch.add(session.pid)
+                    broke = self._serve_with(session, queue)
+                    self._watch.forget(session.pid)
+            except UpkeepError as error:
                 return error
-            if broken is None:
-                return None
-            if last:
-                return lost(self._cluster.connection, broken)
         return None
 
-    def _serve_with(self, session: Session, queue: deque[Statement]) -> ServerError | None:
-        """Return the error when the session broke; its statement is then in the queue again."""
-        while True:
+    def _serve_with(self, session: Session, queue: deque[Statement]) -> bool:
+        """Return whether the session broke; its statement is then in the queue again, or has been given up."""
+        while not self._is_surplus():
             try:
                 statement = queue.popleft()
             except IndexError:
-                return None
+                return False
             if self._is_over(statement):
                 continue
-            broken = self._send(session, statement)
-            if broken is not None:
+            started = time.monotonic()
+            error = self._send(session, statement)
+            if error is None:
+                continue
+            broke = is_broken(session, error)
+            if broke and self._once_more(statement):
                 queue.append(statement)
-                return broken
+            else:
+                self._refused(statement, error, time.monotonic() - started)
+            if broke:
+                return True
+        return False
+
+    def _is_surplus(self) -> bool:
+        """Whether more sessions work than may, so that this one is to end."""
+        with self._count:
+            surplus = self._working > self._connections
+            self._working -= surplus
+        return surplus
+
+    def _lower(self, error: ServerError) -> None:
+        """Go on with half of the connections."""
+        with self._count:
+            self._connections = max(1, self._connections // 2)
+        self._notes.append(f"half of the connections from here on: {error.message}")
+
+    def _once_more(self, statement: Statement) -> bool:
+        """Whether what broke its session is tried again: a second time, and no more."""
+        with self._count:
+            again = statement.sql not in self._tried_twice
+            self._tried_twice.add(statement.sql)
+        return again
 
     @property
     def _closed(self) -> str:
@@ -231,7 +320,7 @@ class Run:
     # --- one statement
 
     def _send(self, session: Session, statement: Statement) -> ServerError | None:
-        """Run *statement* and note how it went; return the error when the session broke."""
+        """Run *statement* and note how it went; return the error when it did not go well."""
         measured = self._is_big(statement)
         started = time.monotonic()
         try:
@@ -242,10 +331,7 @@ class Run:
             self._queries.append(statement.sql)
             session.run(statement.sql)
         except ServerError as error:
-            if session.lost or error.sqlstate.startswith(_CONNECTION_CLASSES):
-                return error
-            self._refused(statement, error, time.monotonic() - started)
-            return None
+            return error
         self._sent(statement, time.monotonic() - started)
         if measured:
             self._measure_after(session, statement)
@@ -289,6 +375,8 @@ class Run:
             # A partition whose ANALYZE is yet to come with that of its whole stays open.
             if step.actions == progress.step.actions:
                 progress.left("lock" if statement.skips_locked else "unproven")
+                progress.awaits_proof = True
+                self._watch.done(step.table.title)
 
     def _refused(self, statement: Statement, error: ServerError, seconds: float) -> None:
         together = self._of(statement)
@@ -296,8 +384,10 @@ class Run:
         kind = class_of(error.sqlstate, seconds, self._limits.hard, self._options.session.statement_timeout)
         if kind == STOP or (kind == FAIL and alone and self._options.stop_on_error):
             self._stopped = True
+        if kind == NO_ROOM:
+            self._lower(error)
         for progress in together:
-            progress.tried(seconds / len(together), in_vain=kind == LOCK)
+            progress.tried(seconds / len(together), in_vain=kind in (LOCK, NO_ROOM))
             if kind == STOP or (kind == FAIL and alone):
                 progress.fail(error)
             elif alone or kind in _ENDS_A_BATCH:
@@ -308,13 +398,14 @@ class Run:
 
     # --- what came of it
 
-    def _look(self, main: Session, oids: Iterable[int]) -> None:
+    def _look(self, main: Main, oids: Iterable[int]) -> None:
         """Let the counters say which of the tables were really worked on."""
         wanted = list(oids)
-        found = read_counters(main, self._snapshot.version, wanted)
+        found = main.ask(lambda session: read_counters(session, self._snapshot.version, wanted))
         self._after.update(found)
         for oid in wanted:
             progress = self._progress[oid]
+            progress.awaits_proof = False
             if oid not in found:
                 progress.failed = False
                 progress.left("vanished")
@@ -324,10 +415,21 @@ class Run:
 
     def _missing_actions(self, step: Step) -> tuple[str, ...]:
         before, after = step.table.counters, self._after[step.table.oid]
-        moved = {VACUUM: after.vacuums != before.vacuums, ANALYZE: after.analyzes != before.analyzes}
-        return tuple(action for action in step.actions if not moved[action])
+        analyzed = _rose(before.analyzes, after.analyzes)
+        vacuumed = self._is_vacuumed(step, before, after)
+        return tuple(action for action in step.actions if not (analyzed if action == ANALYZE else vacuumed))
 
-    def _try_again(self, main: Session, connections: int) -> None:
+    def _is_vacuumed(self, step: Step, before: Counters, after: Counters) -> bool:
+        if FREEZE in step.actions and not self._snapshot.counts:
+            return after.frozen != before.frozen
+        manner = self._options.manner
+        heap = manner.process_main is False or _rose(before.vacuums, after.vacuums)
+        toast = (
+            manner.process_toast is False or not step.table.toast or _rose(before.toast_vacuums, after.toast_vacuums)
+        )
+        return heap and toast
+
+    def _try_again(self, main: Main) -> None:
         """Try one by one what a batch left undone or a lock held up, at the end of everything else."""
         again = False
         while True:
@@ -336,8 +438,8 @@ class Run:
                 return
             alone = [self._alone(progress.step) for progress in waiting]
             # Partitions before the partitioned tables that would lock them.
-            self._work_off([one for one in alone if not one.steps[0].table.partitioned], connections)
-            self._work_off([one for one in alone if one.steps[0].table.partitioned], connections)
+            self._work_off([one for one in alone if not one.steps[0].table.partitioned])
+            self._work_off([one for one in alone if one.steps[0].table.partitioned])
             self._look(main, [progress.step.table.oid for progress in waiting])
             if self._closed:
                 return
@@ -346,12 +448,13 @@ class Run:
     def _may_try(self, progress: Progress) -> bool:
         if progress.step.table.oid in self._proven or progress.failed:
             return False
-        return not progress.why or (progress.why == "lock" and progress.attempt.count <= self._options.lock_retries)
+        later = progress.why in (LOCK, NO_ROOM) and progress.attempt.count <= self._options.lock_retries
+        return not progress.why or later
 
     def _alone(self, step: Step) -> Statement:
         actions = self._missing_actions(step)
-        skips = self._options.lock_retries == 0
-        text = sql.work_statement(actions, [step.table], self._snapshot.version, skips)
+        skips = self._options.lock_retries == 0 and not self._options.waits
+        text = sql.work_statement(actions, [step.table], self._snapshot.version, skips, self._options.manner)
         return Statement(text, (step,), skips)
 
     def _pause(self) -> bool:
@@ -362,17 +465,15 @@ class Run:
         time.sleep(self._options.lock_retry_delay)
         return True
 
-    def _close(self, main: Session) -> None:
+    def _close(self, main: Main, statement: str) -> None:
         """Move the database's own horizon once, which each statement was told to leave alone."""
-        if not any(sql.leaves_database_statistics(text) for text in self._queries):
-            return
-        self._queries.append(sql.CLOSING_STATEMENT)
+        self._queries.append(statement)
         try:
-            main.run(sql.CLOSING_STATEMENT)
+            main.ask(lambda session: session.run(statement))
         except ServerError as error:
-            if main.lost:
+            if main.broken:
                 raise
-            self._notes.append(f"{sql.CLOSING_STATEMENT} was refused: {error.message}")
+            self._notes.append(f"{statement} was refused: {error.message}")
 
     def _share_seconds(self) -> None:
         """Give each table of a batch its part of the batch's time, by the moments at which the server was done."""
@@ -385,6 +486,19 @@ class Run:
             for oid, part in shares(seconds, done).items():
                 progress = self._progress[oid]
                 progress.attempt = replace(progress.attempt, seconds=progress.attempt.seconds + part)
+
+
+def gone(steps: Iterable[Step], error: UpkeepError) -> Applied:
+    """Return what came of *steps* when the server was lost before the first of them."""
+    progress = {step.table.oid: Progress(step) for step in steps}
+    for one in progress.values():
+        one.left("lost", error)
+    return Applied({oid: one.attempt for oid, one in progress.items()}, lost=error)
+
+
+def _rose(before: int, after: int) -> bool:
+    """Whether a counter was raised in between; after a crash the server counts from 0 again."""
+    return after > before or 0 < after < before
 
 
 def _done_at(counters: Counters) -> float | None:

@@ -15,13 +15,43 @@ CODES: Mapping[str, Code] = {
         "Run the task without check mode.",
     ),
     "pg.vacuum_blocked": Code(
-        "A table was vacuumed, but its dead rows stay, because something older may still see them: a session, a "
-        "prepared transaction, a replication slot or a standby. The task never ends any of these.",
+        "A table was vacuumed, but its dead rows stay, or it could not be frozen, because something older may still "
+        "see them: a session, a prepared transaction, a replication slot or a standby. The task never ends these.",
         "Take the step that the finding names for that holder, then run the task again.",
     ),
     "pg.vacuum_no_effect": Code(
         "A table was vacuumed and still has its dead rows, though nothing that holds them was there any more.",
         "Run the task again; when it stays so, look at how fast the table is written to.",
+    ),
+    "pg.autovacuum_at_work": Code(
+        "A table needs work, and autovacuum is doing it right now. Our lock would cancel it.",
+        "Let it end: the next run sees what it has left.",
+    ),
+    "pg.wraparound_blocked": Code(
+        "A database runs out of transaction ids, and something old keeps its tables from being frozen. Nothing else "
+        "helps before that is gone.",
+        "Take the step that the finding names for each holder, then run the task again.",
+    ),
+    "pg.wraparound_emergency": Code(
+        "A database has used more than half of the transaction or multixact ids that there are. When they are used up, "
+        "the server refuses every change.",
+        "Run the task with mode freeze over the whole database; end first what pg.wraparound_blocked names.",
+    ),
+    "pg.wraparound_averted": Code(
+        "A database had used more than half of its transaction or multixact ids; this run has frozen its old tables.",
+        "Find out why autovacuum did not keep up.",
+    ),
+    "pg.parallel_limited": Code(
+        "More parallel workers were asked for than the server's settings allow; VACUUM goes on with fewer.",
+        "Lower parallel or jobs, or raise max_parallel_maintenance_workers and max_parallel_workers.",
+    ),
+    "pg.standby_left": Code(
+        "The server is a standby, and on_standby says to leave it.",
+        "Nothing: what is vacuumed on the primary is vacuumed there.",
+    ),
+    "pg.server_lost": Code(
+        "The connection to the server, or the server itself, was lost during the work, and did not come back.",
+        "Look into the server's log, then run the task again: it goes on from there.",
     ),
     "pg.table_locked": Code(
         "A table needs work, but another session held a lock on it through all attempts.",
@@ -42,6 +72,11 @@ CODES: Mapping[str, Code] = {
     "pg.vacuum_unproven": Code(
         "The statement for a table ended well, but the server's counters did not move: it is not known to be done.",
         "Run the statement by hand with psql, which shows the server's warnings.",
+    ),
+    "pg.vacuum_no_room": Code(
+        "The server had no memory left for the work on a table (the memory for locks counts too), with fewer "
+        "connections and in further attempts neither.",
+        "Lower jobs, or give the server more memory; for locks that is max_locks_per_transaction.",
     ),
     "pg.vacuum_timed_out": Code(
         "The statement for a table took longer than statement_timeout.",

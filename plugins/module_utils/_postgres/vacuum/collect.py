@@ -6,40 +6,93 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import Session
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
-    Server,
-)
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import hint_for, read_holders
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder, Server
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum import sql
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import (
+    Autovacuum,
     Counters,
     Snapshot,
     Table,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.thresholds import Relation, thresholds
 
 # Before 15 the collector writes its numbers at most every 0.5 s; it has this long to do so after we have asked.
 SETTLE_SECONDS = 10.0
 _SETTLE_PAUSE = 0.05
 
 
-def read_tables(session: Session, server: Server, label: str, database: str) -> Snapshot:
-    """Return the state of the database that *session* is in, by one query."""
+def read_tables(
+    session: Session, server: Server, label: str, database: str, autovacuum: bool = False, again: bool = False
+) -> Snapshot:
+    """Return the state of the database that *session* is in, by a few queries whatever the number of tables.
+
+    With *autovacuum* each table gets its thresholds of autovacuum. *again* is ``Snapshot.again``.
+    """
+    busy = dict(session.rows(sql.AT_WORK_QUERY))
+    limits = _read_thresholds(session, server.version) if autovacuum else {}
     return Snapshot(
         label=label,
         database=database,
         version=server.version,
         now=server.now,
-        tables=tuple(map(_table, session.rows(sql.tables_query(server)))),
+        tables=tuple(_table(row, busy, limits) for row in session.rows(sql.tables_query(server))),
         counts=server.counts,
+        again=again,
+        schemas=tuple(name for (name,) in session.rows(sql.SCHEMAS_QUERY)),
     )
 
 
-def _table(row: Sequence[Any]) -> Table:
+def _table(row: Sequence[Any], busy: Mapping[int, bool], limits: Mapping[int, Autovacuum]) -> Table:
     oid, schema, name, sql_name, kind, *rest = row[: -sql.COUNTERS]
-    return Table(oid, schema, name, sql_name, kind, Counters(*row[-sql.COUNTERS :]), *rest)
+    table = Table(oid, schema, name, sql_name, kind, Counters(*row[-sql.COUNTERS :]), *rest)
+    if busy:
+        against = [busy[one] for one in (oid, table.toast) if one in busy]
+        if against:
+            table = replace(table, busy="wraparound" if any(against) else "autovacuum")
+    return replace(table, autovacuum=limits[oid]) if oid in limits else table
+
+
+def _read_thresholds(session: Session, version: int) -> dict[int, Autovacuum]:
+    settings = dict(session.rows(sql.SETTINGS_QUERY))
+    limits = {}
+    for oid, *facts in session.rows(sql.autovacuum_query(version)):
+        heap, toast = (_relation(facts[part : part + 4]) for part in (0, 4))
+        if heap is not None:
+            limits[oid] = thresholds(heap, toast, settings)
+    return limits
+
+
+def _relation(facts: Sequence[Any]) -> Relation | None:
+    """Return the table or TOAST table that *facts* are of; None for one that is not there."""
+    rows, options, inserted, unfrozen = facts
+    return None if rows is None else Relation(rows, tuple(options or ()), inserted or 0, unfrozen)
+
+
+def read_ages(session: Session) -> tuple[int, int]:
+    """Return the ages of the oldest transaction and multixact of the session's database."""
+    ((xid_age, mxid_age),) = session.rows(sql.AGES_QUERY)
+    return xid_age, mxid_age
+
+
+def read_workers(session: Session) -> tuple[int, int]:
+    """Return how many parallel workers one statement may have for maintenance, and all sessions together."""
+    ((each, together),) = session.rows(sql.WORKERS_QUERY)
+    return each, together
+
+
+def read_all_holders(session: Session, ours: Iterable[int] = ()) -> tuple[Holder, ...]:
+    """Return what keeps old row versions alive, oldest first, with the slots that do so in catalogs alone."""
+    slots = [
+        Holder("slot", name, "", age, None, hint_for("slot", name), only_catalogs=True)
+        for name, age in session.rows(sql.CATALOG_SLOTS_QUERY)
+    ]
+    return tuple(sorted((*read_holders(session, ours), *slots), key=lambda holder: -holder.xid_age))
 
 
 def read_counters(session: Session, version: int, oids: Iterable[int]) -> dict[int, Counters]:

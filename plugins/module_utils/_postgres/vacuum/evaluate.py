@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
@@ -15,6 +16,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.mo
     ANALYZE,
     DONE,
     FAILED,
+    FREEZE,
     NOT_CANDIDATES,
     PARTIAL,
     PLANNED,
@@ -24,6 +26,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.mo
     Applied,
     Attempt,
     Counters,
+    Manner,
     Plan,
     Policy,
     Record,
@@ -31,11 +34,17 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.mo
     Snapshot,
     Step,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import dead_reasons
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.sql import work_statement
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.needs import (
+    AGES,
+    age,
+    age_reasons,
+    dead_reasons,
+)
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.sql import NO_MANNER, work_statement
 
 # A VACUUM that leaves this share of the dead rows has removed nothing to speak of.
 KEPT_SHARE = 0.9
+AGAINST_WRAPAROUND = "autovacuum is at work on it to prevent wraparound, and does not give way"
 _CORRUPTION = ("XX001", "XX002")
 _DISK_FULL = "53100"
 _EXAMPLES = 10
@@ -45,18 +54,28 @@ _EXAMPLES = 10
 
 
 def judge(
-    snapshot: Snapshot, plan: Plan, policy: Policy, applied: Applied | None = None, held: str = ""
+    snapshot: Snapshot,
+    plan: Plan,
+    policy: Policy,
+    applied: Applied | None = None,
+    held: str = "",
+    manner: Manner = NO_MANNER,
 ) -> list[Record]:
     """Return a record of each table of *plan* that is not healthy, in the order of the plan.
 
     Without *applied* the steps are planned (check mode) or, when *held* says which other run is at work in this
-    database, skipped.
+    database, skipped. *manner* is that of the statements.
     """
-    records = [_judged(snapshot, step, priority, policy, applied, held) for priority, step in enumerate(plan.steps, 1)]
+    records = []
+    for priority, step in enumerate(plan.steps, 1):
+        record = _judged(snapshot, step, policy, applied, held)
+        text = work_statement(step.actions, [step.table], snapshot.version, False, manner)
+        records.append(replace(record, priority=priority, sql=text))
     return records + [_skipped(snapshot, skip) for skip in plan.skipped]
 
 
 def _skipped(snapshot: Snapshot, skip: Skip) -> Record:
+    against = skip.why == "autovacuum" and skip.table.busy == "wraparound"
     return Record(
         subject=snapshot.subject_of(skip.table),
         database=snapshot.database,
@@ -64,62 +83,72 @@ def _skipped(snapshot: Snapshot, skip: Skip) -> Record:
         status=SKIPPED,
         reasons=skip.reasons,
         why=skip.why,
+        attempt=Attempt(message=AGAINST_WRAPAROUND if against else ""),
     )
 
 
-def _judged(
-    snapshot: Snapshot, step: Step, priority: int, policy: Policy, applied: Applied | None, held: str
-) -> Record:
-    after: Counters | None = None
-    holders: tuple[Holder, ...] = ()
-    attempt = Attempt(message=held)
-    if applied is not None:
-        attempt = applied.attempts.get(step.table.oid, attempt)
-        after = applied.after.get(step.table.oid)
-        holders = tuple(holder for holder in applied.holders if holder.database in ("", snapshot.database))
-        status, why, changed = _verdict(step, policy, applied, attempt, after, bool(holders))
-    elif held:
-        status, why, changed = SKIPPED, "other_run", False
-    else:
-        status, why, changed = PLANNED, "", True
-    return Record(
+def _judged(snapshot: Snapshot, step: Step, policy: Policy, applied: Applied | None, held: str) -> Record:
+    record = Record(
         subject=snapshot.subject_of(step.table),
         database=snapshot.database,
         table=step.table,
-        status=status,
+        status=SKIPPED if held else PLANNED,
         actions=step.actions,
         reasons=step.reasons,
-        sql=work_statement(step.actions, [step.table], snapshot.version, skip_locked=False),
-        why=why,
-        priority=priority,
-        attempt=attempt,
-        after=after,
-        holders=holders if status == PARTIAL else (),
-        changed=changed,
+        why="other_run" if held else "",
+        attempt=Attempt(message=held),
+        changed=not held,
     )
-
-
-def _verdict(
-    step: Step, policy: Policy, applied: Applied, attempt: Attempt, after: Counters | None, held: bool
-) -> tuple[str, str, bool]:
-    """Return the status, why the table was left, and whether it is better off."""
+    if applied is None:
+        return record
+    record = replace(
+        record,
+        attempt=applied.attempts.get(step.table.oid, record.attempt),
+        after=applied.after.get(step.table.oid),
+        changed=False,
+    )
     if step.table.oid in applied.failed:
-        return FAILED, "", False
-    if step.table.oid not in applied.proven or after is None:
-        return SKIPPED, attempt.why or "unproven", False
-    if not is_held_back(step, after, policy, held):
-        return DONE, "", True
-    # What the VACUUM could not do is no change, however often it is tried; fresh statistics are one.
-    gained = _dead(after) < KEPT_SHARE * _dead(step.table.counters)
-    refreshed = ANALYZE in step.actions and any(reason.code in ("stats", "missing_stats") for reason in step.reasons)
-    return PARTIAL, "", gained or refreshed
+        return replace(record, status=FAILED)
+    if step.table.oid not in applied.proven or record.after is None:
+        return replace(record, status=SKIPPED, why=record.attempt.why or "unproven")
+    holders = [one for one in applied.holders if step.table.catalog or not one.only_catalogs]
+    return _proven(record, step, policy, record.after, holders)
+
+
+def _proven(record: Record, step: Step, policy: Policy, after: Counters, holders: Sequence[Holder]) -> Record:
+    """Return the record of a table that was worked on: whether it is better off, and what VACUUM could not do."""
+    before = step.table.counters
+    # What all databases share is held from each of them.
+    here = [one for one in holders if step.table.shared or one.database in ("", record.database)]
+    # An old transaction elsewhere is in the snapshots of everybody here, and so a FREEZE stops at it too.
+    aged = [one for one in holders if one.xid_age >= policy.xid_age]
+    codes = {reason.code for reason in step.reasons}
+    moved = FREEZE in step.actions and after.frozen != before.frozen
+    if is_held_back(step, after, policy, bool(here)):
+        kept = f"kept {_dead(after)} of {_dead(before)} dead rows after its VACUUM"
+    elif codes & AGES and _stays_old(after, before, policy, bool(aged)):
+        kept, here = f"is still {age(after)} transactions old after its FREEZE", aged
+    else:
+        return replace(record, status=DONE, changed=True)
+    # What it could not do is no change, however often it is tried; fresh statistics are one.
+    removed = "dead" in codes and _dead(after) < KEPT_SHARE * _dead(before)
+    refreshed = ANALYZE in step.actions and bool(codes & {"stats", "missing_stats"})
+    return replace(record, status=PARTIAL, kept=kept, holders=tuple(here), changed=removed or refreshed or moved)
+
+
+def _stays_old(after: Counters, before: Counters, policy: Policy, held: bool) -> bool:
+    """Whether a FREEZE left nine tenths of its age or, where something *held* it, still too much."""
+    return bool(age_reasons(after, policy)) and (held or age(after) >= KEPT_SHARE * age(before))
 
 
 def is_held_back(step: Step, after: Counters, policy: Policy, held: bool) -> bool:
     """Whether a VACUUM for dead rows left nine tenths of them or, where something *held* them, still too many."""
-    if VACUUM not in step.actions or not dead_reasons(step.table.counters, policy) or not dead_reasons(after, policy):
+    before = step.table.counters
+    if VACUUM not in step.actions or any(
+        not dead_reasons(step.table, counters, policy) for counters in (before, after)
+    ):
         return False
-    return held or _dead(after) >= KEPT_SHARE * _dead(step.table.counters)
+    return held or _dead(after) >= KEPT_SHARE * _dead(before)
 
 
 def _dead(counters: Counters) -> int:
@@ -156,19 +185,26 @@ def _of_table(record: Record, policy: Policy) -> Finding | None:
     if record.status == SKIPPED and record.why in _OF_A_TABLE:
         code, severity, remedy = _OF_A_TABLE[record.why]
         text = f"was not vacuumed, because {record.message}; it needs it: {record.reason_text}"
+        if record.message == AGAINST_WRAPAROUND:
+            severity, remedy = Severity.WARNING, "Let it end: it freezes the table, as this run would."
         return _finding(record, code, severity, text, remedy)
     return None
 
 
 def _finding(record: Record, code: str, severity: Severity, text: str, remedy: str = "") -> Finding:
+    codes = [reason.code for reason in record.reasons]
     evidence: dict[str, Any] = {
-        "reason": [reason.code for reason in record.reasons],
+        "reason": codes,
         "dead": record.table.counters.dead,
         "live": record.table.counters.live,
         "mod_since_analyze": record.table.counters.modified,
     }
     if record.after is not None:
         evidence["dead_after"] = record.after.dead
+    if AGES & set(codes):
+        evidence["xid_age"], evidence["mxid_age"] = record.table.counters.xid_age, record.table.counters.mxid_age
+        if record.after is not None:
+            evidence["xid_age_after"], evidence["mxid_age_after"] = record.after.xid_age, record.after.mxid_age
     if record.attempt.count:
         evidence["attempts"] = record.attempt.count
     if record.attempt.sqlstate:
@@ -179,14 +215,12 @@ def _finding(record: Record, code: str, severity: Severity, text: str, remedy: s
 
 
 def _held_back(record: Record) -> Finding:
-    after = record.after or Counters()
-    kept = f"kept {_dead(after)} of {_dead(record.table.counters)} dead rows after its VACUUM"
     if not record.holders:
         return _finding(
             record,
             "pg.vacuum_no_effect",
             Severity.WARNING,
-            f"{kept}, though nothing that holds them is there any more",
+            f"{record.kept}, though nothing that holds them is there any more",
             "Run it again: what held them has ended meanwhile, or the table is written to faster than it is vacuumed.",
         )
     oldest = record.holders[0]
@@ -194,7 +228,7 @@ def _held_back(record: Record) -> Finding:
         record,
         "pg.vacuum_blocked",
         Severity.WARNING,
-        f"{kept}: {oldest.title} may still see them",
+        f"{record.kept}: {oldest.title} may still see them",
         # Braces in the name of a prepared transaction or a slot are no place for a value.
         oldest.hint.replace("{", "{{").replace("}", "}}"),
     )
@@ -238,8 +272,18 @@ _OF_A_TABLE: Mapping[str, tuple[str, Severity, str]] = {
         Severity.WARNING,
         "Find who holds the lock (pg_locks, pg_blocking_pids), or raise lock_retries and lock_retry_delay.",
     ),
+    "no_room": (
+        "pg.vacuum_no_room",
+        Severity.UNKNOWN,
+        "Lower jobs, or give the server more memory (for locks: max_locks_per_transaction) or connections.",
+    ),
     "timeout": ("pg.vacuum_timed_out", Severity.WARNING, "Raise statement_timeout, or set it to 0."),
     "cancelled": ("pg.vacuum_cancelled", Severity.WARNING, "Ask who cancelled it and why, then run it again."),
+    "autovacuum": (
+        "pg.autovacuum_at_work",
+        Severity.INFO,
+        "Let it end: the next run sees what it has left. With `when: always` it would be cancelled and done by us.",
+    ),
     "unproven": (
         "pg.vacuum_unproven",
         Severity.UNKNOWN,
@@ -254,6 +298,11 @@ _OF_THE_DATABASE: Mapping[str, tuple[str, Severity, str]] = {
         "Give it more time (time_limit), more jobs, or run it more often.",
     ),
     "stopped": ("pg.run_stopped", Severity.UNKNOWN, "Mend what the other finding names, then run it again."),
+    "lost": (
+        "pg.server_lost",
+        Severity.UNKNOWN,
+        "Look into the server's log, then run it again: it goes on from there.",
+    ),
     "other_run": ("pg.other_run", Severity.UNKNOWN, "Wait for that run to end, then start again."),
     "permission_catalog": (
         "pg.catalogs_not_permitted",
@@ -272,7 +321,7 @@ def _of_database(snapshot: Snapshot, why: str, members: Sequence[Record], second
     code, severity, remedy = _OF_THE_DATABASE[why]
     limit = f" ({seconds:g} s)" if why == "time_limit" and seconds is not None else ""
     which = "tables" if why == "counters_off" else "tables that need work"
-    message = members[0].message if why == "other_run" else SKIP_REASONS[why]
+    message = members[0].message if why in ("other_run", "lost") else SKIP_REASONS[why]
     return Finding(
         code,
         snapshot.subject,
@@ -313,7 +362,7 @@ def _count(records: Iterable[Record], status: str) -> int:
     return sum(record.status == status for record in records)
 
 
-def failure(records: Iterable[Record], fail_on_skipped: frozenset[str]) -> str:
+def failure(records: Iterable[Record], fail_on_skipped: frozenset[str], fail_on_blocked: bool = False) -> str:
     """Return why the task fails, naming tables; empty when it does not."""
     listed = list(records)
     failed = [record for record in listed if record.status == FAILED]
@@ -324,6 +373,9 @@ def failure(records: Iterable[Record], fail_on_skipped: frozenset[str]) -> str:
         skipped = [record for record in listed if record.status == SKIPPED and record.why == why]
         if skipped:
             sentences.append(f"Skipped: {_names(skipped)} ({SKIP_REASONS[why]}).")
+    blocked = [record for record in listed if record.holders]
+    if blocked and fail_on_blocked:
+        sentences.append(f"Blocked: {_names(blocked)} ({blocked[0].holders[0].title}).")
     return " ".join(sentences)
 
 

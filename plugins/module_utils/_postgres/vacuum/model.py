@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
     BLOCK_SIZE,
     Holder,
@@ -19,10 +21,24 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model imp
     quote_name,
 )
 
-VACUUM, ANALYZE = "vacuum", "analyze"
-MODES = ("vacuum_analyze", "vacuum", "analyze")
-MODE_ACTIONS = {"vacuum_analyze": (VACUUM, ANALYZE), "vacuum": (VACUUM,), "analyze": (ANALYZE,)}
+VACUUM, FREEZE, ANALYZE = "vacuum", "freeze", "analyze"
+MODES = ("vacuum_analyze", "vacuum", "analyze", "freeze", "full")
+# What a database gets whose transaction ids run out, whichever mode was asked for.
+EMERGENCY = "emergency"
+# Mode full is another job, that of the package `rewrite`.
+MODE_ACTIONS = {
+    "vacuum_analyze": (VACUUM, ANALYZE),
+    "vacuum": (VACUUM,),
+    "analyze": (ANALYZE,),
+    "freeze": (VACUUM, FREEZE),
+    EMERGENCY: (VACUUM, FREEZE),
+}
 REPORTS = ("changed", "all", "none")
+INDEX_CLEANUPS = ("auto", "on", "off")
+# Half the way from one transaction id to where it would come again; from there on it is an emergency.
+EMERGENCY_AGE = 2**30
+# The server assigns no id any more when so many are left.
+LAST_AGE = 2**31 - 3_000_000
 
 DONE, PLANNED, SKIPPED, FAILED, PARTIAL = "done", "planned", "skipped", "failed", "partial"
 
@@ -31,6 +47,7 @@ SKIP_REASONS: Mapping[str, str] = {
     "permission": "the role may neither vacuum nor analyse it",
     "permission_catalog": "it is a system catalog, which only a superuser or the owner of the database may vacuum",
     "lock": "another session holds a lock on it",
+    "no_room": "the server had no memory or no connection left for it",
     "time_limit": "the time limit was over before its turn",
     "timeout": "it took longer than statement_timeout",
     "cancelled": "somebody cancelled the statement",
@@ -39,6 +56,8 @@ SKIP_REASONS: Mapping[str, str] = {
     "stopped": "an earlier error stopped the run",
     "other_run": "another run is at work in this database",
     "recent": "it was done within skip_if_vacuumed_within",
+    "autovacuum": "autovacuum is at work on it",
+    "lost": "the server was lost",
     "foreign": "its rows are in another server",
     "temporary": "it is a temporary table of another session",
     "counters_off": "the server does not count (track_counts is off), so the need cannot be known",
@@ -46,13 +65,22 @@ SKIP_REASONS: Mapping[str, str] = {
 # These never were candidates, so nothing is owed.
 NOT_CANDIDATES = frozenset(("recent", "foreign", "temporary"))
 
+# What VACUUM and ANALYZE take: rows can be read and written meanwhile, and neither can work there twice at a time.
+LOCK_MODE = "SHARE UPDATE EXCLUSIVE"
+# ANALYZE reads 300 pages for each step of default_statistics_target, which is 100 unless somebody has changed it.
+SAMPLE_PAGES = 30_000
+
 # Measured bytes of heap, TOAST table and indexes.
 Sizes = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Which tables, and from where on a table needs work. Ratios are 0 to 1, ``recent`` is in seconds."""
+    """Which tables, and from where on a table needs work. Ratios are 0 to 1, ``recent`` is in seconds.
+
+    ``autovacuum`` takes the thresholds of autovacuum instead of those for rows. ``heap`` and ``toast`` are false when
+    VACUUM is told to leave the table itself, or its TOAST table, alone. ``emergency`` is None when the age decides.
+    """
 
     mode: str = "vacuum_analyze"
     always: bool = False
@@ -67,13 +95,36 @@ class Policy:
     mod_min: int = 500
     missing_stats: bool = True
     recent: float | None = None
+    xid_age: int = 150_000_000
+    mxid_age: int = 300_000_000
+    autovacuum: bool = False
+    heap: bool = True
+    toast: bool = True
+    emergency: bool | None = None
+
+
+@dataclass(frozen=True)
+class Manner:
+    """The options of the statements; what is None is left to the server. ``buffer_usage_limit`` is in KiB."""
+
+    index_cleanup: str | None = None
+    truncate: bool | None = None
+    process_main: bool | None = None
+    process_toast: bool | None = None
+    disable_page_skipping: bool | None = None
+    parallel: int | None = None
+    buffer_usage_limit: int | None = None
+    skip_database_stats: bool | None = None
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How the work is done. Times are in seconds; ``None`` is no limit."""
+    """How the work is done. Times are in seconds; ``None`` is no limit, and among ``databases`` that of the login.
 
-    databases: tuple[str, ...]
+    ``waits`` sends no SKIP_LOCKED: each statement waits for its locks, as it must when nothing may be left out.
+    """
+
+    databases: tuple[str | None, ...]
     jobs: int = 1
     batch_pages: int = 128
     time_limit: float | None = None
@@ -82,7 +133,11 @@ class RunOptions:
     lock_retry_delay: float = 10.0
     stop_on_error: bool = False
     fail_on_skipped: frozenset[str] = frozenset(("permission",))
+    fail_on_blocked: bool = False
+    skip_standby: bool = False
     report: str = "changed"
+    manner: Manner = Manner()
+    waits: bool = False
     session: SessionOptions = field(default_factory=lambda: SessionOptions("pg_vacuum"))
 
 
@@ -90,7 +145,8 @@ class RunOptions:
 class Counters:
     """What the server knows of the content of one table. Times are seconds since 1970 by the server's clock.
 
-    ``pages`` and ``toast_pages`` are those of the last VACUUM or ANALYZE (``relpages``).
+    ``pages`` and ``toast_pages`` are those of the last VACUUM or ANALYZE (``relpages``). The ages are those of the
+    oldest transaction and multixact that are not frozen, 0 where there can be none; ``frozen`` are their ids, as text.
     """
 
     live: int = 0
@@ -104,6 +160,50 @@ class Counters:
     analyzes: int = 0
     vacuumed_at: float | None = None
     analyzed_at: float | None = None
+    toast_vacuums: int = 0
+    heap_xid_age: int = 0
+    heap_mxid_age: int = 0
+    toast_xid_age: int = 0
+    toast_mxid_age: int = 0
+    frozen: str = ""
+
+    @property
+    def xid_age(self) -> int:
+        return max(self.heap_xid_age, self.toast_xid_age)
+
+    @property
+    def mxid_age(self) -> int:
+        return max(self.heap_mxid_age, self.toast_mxid_age)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """More rows than ``base`` and a share of those that are there, or than ``most``."""
+
+    base: float
+    scale: float
+    most: float = math.inf
+
+    def of(self, rows: float) -> float:
+        return min(self.most, self.base + self.scale * max(0.0, rows))
+
+
+@dataclass(frozen=True)
+class Autovacuum:
+    """From where on autovacuum would work on one table, by its storage parameters and the server's settings.
+
+    A limit is None where the rule is off. ``inserted`` and ``toast_inserted`` are the rows inserted since the last
+    VACUUM, ``toast_rows`` is the ``reltuples`` of the TOAST table.
+    """
+
+    dead: Limit
+    changed: Limit
+    inserts: Limit | None = None
+    toast_dead: Limit | None = None
+    toast_inserts: Limit | None = None
+    inserted: int = 0
+    toast_inserted: int = 0
+    toast_rows: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -112,7 +212,9 @@ class Table:
 
     ``sql_name`` comes from the server's own ``format('%I.%I')`` and is the only form that enters a statement.
     ``rows`` is ``reltuples``, -1 when never counted. ``lacks`` says which statistics are missing. ``parent`` is the
-    partitioned table that it is a partition of (or the first that it inherits from), 0 for none.
+    partitioned table that it is a partition of (or the first that it inherits from), 0 for none. ``toast`` is the oid
+    of its TOAST table, 0 for none; ``visible`` counts the pages that a plain VACUUM leaves out. ``busy`` is
+    ``autovacuum``, or ``wraparound`` for one that does not give way, while that is at work on it.
     """
 
     oid: int
@@ -128,8 +230,12 @@ class Table:
     shared: bool = False
     children: bool = False
     parent: int = 0
+    toast: int = 0
+    visible: int = 0
     permitted: bool = True
     lacks: str = ""
+    busy: str = ""
+    autovacuum: Autovacuum | None = None
 
     @property
     def title(self) -> str:
@@ -152,7 +258,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One database as the planner sees it."""
+    """One database as the planner sees it.
+
+    ``again`` says that another database comes before: the dead rows and statistics of the catalogs that all databases
+    share are done there. Each database keeps its own account of how far they are frozen. ``schemas`` are the names of
+    all schemas, empty ones too.
+    """
 
     label: str
     database: str
@@ -160,6 +271,8 @@ class Snapshot:
     now: datetime
     tables: tuple[Table, ...]
     counts: bool = True
+    again: bool = False
+    schemas: tuple[str, ...] = ()
 
     @property
     def subject(self) -> str:
@@ -172,7 +285,10 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a table needs work: ``code`` (dead, stats, missing_stats, always) and the numbers against the thresholds."""
+    """Why a table needs work: the numbers against the thresholds.
+
+    ``code`` is xid, mxid, dead, inserts, stats, missing_stats or always.
+    """
 
     code: str
     text: str
@@ -234,7 +350,11 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Applied:
-    """How a plan went: by oid the attempts, what failed, what the counters prove, and the counters of what still is."""
+    """How a plan went: by oid the attempts, what failed, what the counters prove, and the counters of what still is.
+
+    ``lost`` is the error that kept the run from its end; ``ages`` are those of the database afterwards (transactions,
+    multixacts), where they were asked for.
+    """
 
     attempts: Mapping[int, Attempt]
     failed: frozenset[int] = frozenset()
@@ -243,11 +363,17 @@ class Applied:
     holders: tuple[Holder, ...] = ()
     queries: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    lost: UpkeepError | None = None
+    ages: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class Record:
-    """What became of one table. ``holders`` are what kept its dead rows; ``changed`` is whether it is better off."""
+    """What became of one table.
+
+    ``kept`` says what VACUUM could not do, ``holders`` are what kept it from that. ``changed`` is whether the table is
+    better off.
+    """
 
     subject: str
     database: str
@@ -261,6 +387,7 @@ class Record:
     attempt: Attempt = field(default_factory=Attempt)
     after: Counters | None = None
     holders: tuple[Holder, ...] = ()
+    kept: str = ""
     changed: bool = False
 
     @property
@@ -271,6 +398,17 @@ class Record:
     @property
     def reason_text(self) -> str:
         return "; ".join(reason.text for reason in self.reasons)
+
+    @property
+    def bytes_to_read(self) -> int:
+        """About how much the server has to read: VACUUM what is not known to be clean, FREEZE all, ANALYZE a sample."""
+        pages = self.table.pages + self.table.counters.toast_pages
+        read = 0
+        if VACUUM in self.actions:
+            read += pages if FREEZE in self.actions else max(0, pages - self.table.visible)
+        if ANALYZE in self.actions:
+            read += min(self.table.pages, SAMPLE_PAGES)
+        return read * BLOCK_SIZE
 
     @property
     def bytes_before(self) -> int:
@@ -295,6 +433,8 @@ class Record:
             "sqlstate": self.attempt.sqlstate,
             "message": self.message,
             "sql": self.sql,
+            "lock_mode": LOCK_MODE if self.actions else "",
+            "bytes_to_read": self.bytes_to_read,
             "attempts": self.attempt.count,
             "waited": round(self.attempt.waited, 3),
             "seconds": round(self.attempt.seconds, 3),
@@ -315,6 +455,8 @@ def state_of(counters: Counters, sizes: Sizes | None) -> dict[str, Any]:
         "dead": counters.dead,
         "mod_since_analyze": counters.modified,
         "toast_dead": counters.toast_dead,
+        "xid_age": counters.xid_age,
+        "mxid_age": counters.mxid_age,
         "heap_bytes": heap,
         "toast_bytes": toast,
         "index_bytes": indexes,

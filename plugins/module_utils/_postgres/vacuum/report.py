@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core import finding as core
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import LockHeld
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Action, Finding, Metric
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import LockHeld, UpkeepError
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Action, Finding, Metric, Severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import ConnectionOptions, Holder, instant
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.evaluate import (
@@ -23,17 +23,20 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.ev
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import (
     DONE,
     FAILED,
+    FREEZE,
     NOT_CANDIDATES,
     PARTIAL,
     PLANNED,
     SKIPPED,
     Counters,
     Plan,
+    Policy,
     Record,
     RunOptions,
     Snapshot,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import worked_on
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.wraparound import Ages
 
 # A result has room for about this much; what else there was is counted in `truncated`.
 LISTED, LISTED_QUERIES, LISTED_DIFFS = 100, 20, 50
@@ -47,13 +50,23 @@ _ACTION_STATUS = {PLANNED: core.PLANNED, DONE: core.DONE, FAILED: core.FAILED, S
 class Looked:
     """One database of the run: its plan and what came of it, or (``why``) the reason for which it was left.
 
-    ``held`` is the error when another run is at work there; ``slots`` are the connections the server has left.
+    ``policy`` and ``options`` are what counts there, which is another thing in an ``emergency``. ``held`` is the error
+    when another run is at work there, ``lost`` the one that ended ours. ``slots`` are the connections that the server
+    has left; ``closing`` is what shall be sent though no table has work; ``ages`` are those of the database before the
+    work and, where they were asked for, ``ages_after`` it.
     """
 
     name: str
     why: str = ""
     held: LockHeld | None = None
+    lost: UpkeepError | None = None
     slots: int = 0
+    policy: Policy = field(default_factory=Policy)
+    options: RunOptions = field(default_factory=lambda: RunOptions(()))
+    emergency: bool = False
+    closing: str = ""
+    ages: Ages | None = None
+    ages_after: Ages | None = None
     snapshot: Snapshot | None = None
     plan: Plan = field(default_factory=Plan)
     records: tuple[Record, ...] = ()
@@ -102,8 +115,12 @@ def report(
     holders: Sequence[Holder],
     now: datetime,
     seconds: float,
+    findings: Sequence[Finding] = (),
 ) -> Vacuumed:
-    """Return the result of the run over *databases*. *holders* are those that were there before it."""
+    """Return the result of the run over *databases*.
+
+    *holders* are those that were there before it, *findings* those about the whole cluster.
+    """
     records = [record for one in databases for record in one.records]
     queries = [text for one in databases for text in one.queries]
     troubled = [record for record in records if record.status in (FAILED, PARTIAL) or _is_owed(record)]
@@ -114,9 +131,9 @@ def report(
     outcome = Outcome(
         domain="pg",
         examined=[subject for one in databases for subject in one.subjects],
-        findings=[finding for one in databases for finding in one.findings],
+        findings=[*findings, *(finding for one in databases for finding in one.findings)],
         observed_at=now,
-        actions=[_action(record) for record in steps],
+        actions=[*(_closing_action(one, connection.label) for one in databases if one.closing), *map(_action, steps)],
         metrics=[metric for one in databases for metric in _metrics(connection.label, one)],
         seconds=seconds,
         extra={
@@ -136,7 +153,15 @@ def report(
     return Vacuumed(
         outcome,
         truncated={key: count for key, count in left_out.items() if count > 0},
-        failure=failure(records, options.fail_on_skipped),
+        failure=" ".join(
+            filter(
+                None,
+                (
+                    *(str(one.lost) for one in databases if one.lost is not None),
+                    failure(records, options.fail_on_skipped, options.fail_on_blocked),
+                ),
+            )
+        ),
         before="".join(_state_line(record, record.table.counters) for record in changed),
         after="".join(_state_line(record, _expected(record, now)) for record in changed),
     )
@@ -175,9 +200,20 @@ def _action(record: Record) -> Action:
     status = _ACTION_STATUS.get(record.status) or (core.DONE if record.changed else core.SKIPPED)
     reason = record.message or record.reason_text
     if record.status == PARTIAL:
-        who = record.holders[0].title if record.holders else "what has ended meanwhile"
-        reason = f"{record.reason_text}; dead rows were kept by {who}"
+        who = record.holders[0].title if record.holders else "something that has ended meanwhile"
+        reason = f"{record.reason_text}; it {record.kept}, because of {who}"
     return Action(record.subject, record.sql or "VACUUM or ANALYZE", status, reason, record.attempt.seconds)
+
+
+def _closing_action(database: Looked, cluster: str) -> Action:
+    """Return the step that moved nothing but the age of the database: its tables had been frozen before."""
+    subject = database.snapshot.subject if database.snapshot is not None else cluster
+    reason = "its tables are frozen, and the database does not know it yet"
+    if database.ages is None or database.ages_after is None:
+        status = core.FAILED if database.lost else core.SKIPPED if database.held else core.PLANNED
+    else:
+        status = core.DONE if database.ages_after.oldest < database.ages.oldest else core.SKIPPED
+    return Action(subject, database.closing, status, reason, database.seconds)
 
 
 def _metrics(cluster: str, database: Looked) -> list[Metric]:
@@ -195,7 +231,7 @@ def _database(database: Looked) -> dict[str, Any]:
     numbers = totals(database.records, database.considered)
     if database.why:
         status = SKIPPED
-    elif numbers["failed"]:
+    elif numbers["failed"] or database.lost is not None:
         status = FAILED
     else:
         status = PLANNED if numbers["planned"] else DONE
@@ -203,16 +239,37 @@ def _database(database: Looked) -> dict[str, Any]:
     return {
         "name": database.name,
         "status": status,
-        "reason": database.why,
+        "reason": database.why or (database.lost.message if database.lost is not None else ""),
         **counts,
+        "emergency": database.emergency,
+        "before": _ages(database.ages),
+        "after": _ages(database.ages_after),
         "notes": list(database.notes),
         "seconds": round(database.seconds, 3),
     }
 
 
+def _ages(ages: Ages | None) -> dict[str, int] | None:
+    return None if ages is None else {"xid_age": ages.xid, "mxid_age": ages.mxid}
+
+
+def left_standby(connection: ConnectionOptions, now: datetime, seconds: float) -> Vacuumed:
+    """Return the result of a run that met a standby and was told to leave it."""
+    found = Finding(
+        "pg.standby_left",
+        connection.label,
+        Severity.INFO,
+        f"{connection.label} is a standby (in recovery): what is vacuumed on its primary is vacuumed there.",
+    )
+    left = report(connection, RunOptions(()), (), (), now, seconds, (found,))
+    return replace(left, outcome=replace(left.outcome, examined=(connection.label,), findings=(found,)))
+
+
 def _state_line(record: Record, counters: Counters) -> str:
     vacuumed, analysed = (instant(at) or "never" for at in (counters.vacuumed_at, counters.analyzed_at))
     numbers = f"dead {counters.dead}, changed since ANALYZE {counters.modified}"
+    if FREEZE in record.actions:
+        numbers += f", oldest transaction {counters.xid_age}, oldest multixact {counters.mxid_age}"
     return f"{record.subject}: {numbers}, last VACUUM {vacuumed}, last ANALYZE {analysed}\n"
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 Upkeep maintainers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Vacuum one cluster: look at its databases, plan, work where that is asked for, and say what came of it."""
+"""Vacuum one cluster: look at its databases, work where that is asked for, and say what came of it."""
 
 from __future__ import annotations
 
@@ -13,48 +13,38 @@ from datetime import datetime
 from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Budget, Deadline
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import (
-    ConnectionFailed,
-    InvalidInput,
-    LockHeld,
-    UpkeepError,
-)
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import ConnectionFailed, LockHeld
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import (
     PREFERENCE,
     ServerError,
-    Session,
     find_driver,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import (
     Cluster,
     Limits,
-    choose,
     host_lock,
     lost,
-    read_databases,
-    read_holders,
-    read_server,
-    require_primary,
-    take_lock,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
-    Holder,
-    one_line,
-    quote_name,
-)
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.errors import ReadOnlyServer
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.apply import Run
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.collect import read_tables
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.progress import progress_path, watching
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.apply import Run, gone
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.evaluate import evaluate, judge
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import Applied, Policy, RunOptions
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.look import look
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.main import Main
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import Applied, Snapshot, Table
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.needs import age, is_old
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.options import policy_of, run_options_of
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import (
-    plan,
-    statements,
-    unknown_names,
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.report import (
+    Looked,
+    Vacuumed,
+    left_standby,
+    report,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.report import Looked, Vacuumed, report
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.statements import statements
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.wraparound import Ages, wraparound
 
 
 def vacuum(
@@ -63,7 +53,8 @@ def vacuum(
     """Vacuum and analyse what needs it in one cluster; with *check_mode* only say what that is.
 
     *params* are validated by ``ARGUMENT_SPEC``. Raises ``UpkeepError`` when the cluster could not be looked at:
-    ``InvalidInput``, ``MissingLibrary``, ``ConnectionFailed``, ``ReadOnlyServer``, ``LockHeld``, ``StateError``.
+    ``InvalidInput``, ``MissingLibrary``, ``ConnectionFailed``, ``PooledConnection``, ``ReadOnlyServer``,
+    ``UnsupportedServer``, ``UnsupportedOption``, ``LockHeld``, ``StateError``.
     """
     started = time.monotonic()
     options = run_options_of(params)
@@ -71,109 +62,115 @@ def vacuum(
     policy = policy_of(params)
     limits = Limits(Budget(options.time_limit), Deadline(options.hard_time_limit))
     with nullcontext() if check_mode else host_lock(cluster, now):
-        looked, holders = _look(cluster, options, policy)
+        try:
+            seen = look(cluster, options, policy)
+        except ReadOnlyServer:
+            if not options.skip_standby:
+                raise
+            return left_standby(cluster.connection, now, time.monotonic() - started)
         if check_mode:
-            ended = [_only_planned(options, policy, one) for one in looked]
+            ended = [_only_planned(one, seen.holders) for one in seen.databases]
         else:
-            ended = [_work(cluster, options, policy, one, limits) for one in looked]
+            ended = []
+            for one in seen.databases:
+                ended.append(
+                    _work(cluster, one, seen.holders, limits, fresh=not any(past.plan.steps for past in ended))
+                )
             _require_one_turn(ended)
-    return report(cluster.connection, options, ended, holders, now, time.monotonic() - started)
+    return report(cluster.connection, options, ended, seen.holders, now, time.monotonic() - started, seen.findings)
 
 
-# --- look
-
-
-def _look(cluster: Cluster, options: RunOptions, policy: Policy) -> tuple[list[Looked], tuple[Holder, ...]]:
-    """Return the databases of the run with their plans, and what holds dead rows back in the cluster."""
-    login = cluster.connection.database
-    try:
-        with cluster.session(login) as session:
-            require_primary(read_server(session))
-            chosen, left = choose(read_databases(session), options.databases)
-            holders = read_holders(session)
-            looked = []
-            for number, name in enumerate(chosen):
-                try:
-                    looked.append(_look_into(cluster, policy, name, session if name == login else None, number == 0))
-                except ConnectionFailed as error:
-                    if len(chosen) == 1 or name == login:
-                        raise
-                    looked.append(_unreachable(cluster, name, error))
-    except ServerError as error:
-        raise lost(cluster.connection, error) from None
-    snapshots = [one.snapshot for one in looked if one.snapshot is not None]
-    unknown = unknown_names(snapshots, policy)
-    if unknown and len(snapshots) == len(looked):
-        places = ", ".join(one_line(quote_name(name)) for name in chosen)
-        raise InvalidInput(
-            f"There is no {' and no '.join(map(one_line, unknown))} in {places}.",
-            "Correct the name, or write a pattern (with *) where it may be absent.",
-        )
-    return looked + [Looked(name, why) for name, why in left], holders
-
-
-def _look_into(cluster: Cluster, policy: Policy, name: str, session: Session | None, first: bool) -> Looked:
-    if session is None:
-        with cluster.session(name) as own:
-            return _look_into(cluster, policy, name, own, first)
-    server = read_server(session)
-    snapshot = read_tables(session, server, cluster.connection.label, name)
-    if not first:
-        # Shared catalogs are the same in every database.
-        snapshot = replace(snapshot, tables=tuple(table for table in snapshot.tables if not table.shared))
-    return Looked(name, slots=server.free_slots, snapshot=snapshot, plan=plan(snapshot, policy, snapshot.now))
-
-
-def _unreachable(cluster: Cluster, name: str, error: UpkeepError) -> Looked:
-    subject = f"{cluster.connection.label}: {one_line(quote_name(name))}"
-    found = Finding("pg.database_unreachable", subject, Severity.UNKNOWN, error.message, error.evidence, error.remedy)
-    return Looked(name, error.message, findings=(found,))
-
-
-# --- work
-
-
-def _only_planned(options: RunOptions, policy: Policy, looked: Looked) -> Looked:
+def _only_planned(looked: Looked, holders: Sequence[Holder]) -> Looked:
     if looked.snapshot is None:
         return looked
-    records = judge(looked.snapshot, looked.plan, policy)
+    records = judge(looked.snapshot, looked.plan, looked.policy, manner=looked.options.manner)
+    phases = statements(looked.plan.steps, looked.snapshot, looked.options)
     return replace(
         looked,
         records=tuple(records),
-        findings=tuple(evaluate(looked.snapshot, records, policy, None)),
-        queries=tuple(
-            statement.sql for phase in statements(looked.plan.steps, looked.snapshot, options) for statement in phase
+        findings=(*_of_ages(looked, holders), *evaluate(looked.snapshot, records, looked.policy, None)),
+        queries=(
+            *(statement.sql for phase in phases for statement in phase),
+            *([looked.closing] if looked.closing else []),
         ),
     )
 
 
-def _work(cluster: Cluster, options: RunOptions, policy: Policy, looked: Looked, limits: Limits) -> Looked:
-    """Do the plan of one database, under its advisory lock."""
+def _work(cluster: Cluster, looked: Looked, holders: Sequence[Holder], limits: Limits, fresh: bool) -> Looked:
+    """Do the plan of one database, under its advisory lock. *fresh* begins a new log of the progress."""
     snapshot = looked.snapshot
     if snapshot is None:
         return looked
     started = time.monotonic()
     applied, held = Applied({}), None
-    if looked.plan.steps:
+    if looked.plan.steps or looked.closing:
         try:
-            with cluster.session(looked.name) as main:
-                take_lock(main, snapshot.subject)
-                applied = Run(cluster, options, snapshot, looked.plan.steps, limits).execute(main, looked.slots)
-        except ServerError as error:
-            raise lost(cluster.connection, error) from None
+            applied = _apply(replace(cluster, options=looked.options.session), looked, snapshot, limits, fresh)
         except LockHeld as error:
             held = error
-    records = judge(snapshot, looked.plan, policy, None if held else applied, held.message if held else "")
-    return replace(
+        except ConnectionFailed as error:
+            applied = gone(looked.plan.steps, error)
+    records = judge(
+        snapshot,
+        looked.plan,
+        looked.policy,
+        None if held else applied,
+        held.message if held else "",
+        looked.options.manner,
+    )
+    done = replace(
         looked,
         why=held.message if held else "",
         held=held,
+        lost=applied.lost,
         records=tuple(records),
-        findings=tuple(evaluate(snapshot, records, policy, options.time_limit)),
         queries=applied.queries,
-        notes=applied.notes,
+        notes=(*looked.notes, *applied.notes),
+        ages_after=None if applied.ages is None else Ages(*applied.ages),
         seconds=time.monotonic() - started,
     )
+    of_tables = evaluate(snapshot, records, looked.policy, looked.options.time_limit)
+    still = applied.holders if applied.ages is not None else holders
+    return replace(done, findings=(*_of_ages(done, still), *of_tables))
+
+
+def _apply(cluster: Cluster, looked: Looked, snapshot: Snapshot, limits: Limits, fresh: bool) -> Applied:
+    """Raises ``LockHeld``, and ``ConnectionFailed`` before anything was done."""
+    steps = looked.plan.steps
+    try:
+        with (
+            Main(cluster, looked.name, snapshot.subject) as main,
+            watching(cluster, looked.name, progress_path(cluster), len(steps), fresh=fresh) as watch,
+        ):
+            run = Run(cluster, looked.options, snapshot, steps, limits, watch)
+            applied = run.execute(main, looked.slots, looked.closing)
+    except ServerError as error:
+        raise lost(cluster.connection, error) from None
+    return replace(applied, notes=(*applied.notes, *watch.notes))
+
+
+def _of_ages(looked: Looked, holders: Sequence[Holder]) -> list[Finding]:
+    """Return the findings about the age of the database as a whole."""
+    if looked.snapshot is None or looked.ages is None or not looked.ages.alarming:
+        return []
+    steps = {step.table.oid for step in looked.plan.steps}
+    left = [
+        table for table in looked.snapshot.tables if table.oid not in steps and is_old(table.counters, looked.policy)
+    ]
+    return wraparound(
+        looked.snapshot.subject,
+        looked.ages,
+        looked.ages_after,
+        looked.policy,
+        # What holds back in one database does so in the catalogs that all of them share.
+        holders,
+        {table.title: age(table.counters) for table in sorted(left, key=_by_age)},
+    )
+
+
+def _by_age(table: Table) -> tuple[int, bool, int]:
+    """The oldest first; of those, what the user knows by name, and the larger before the smaller."""
+    return -age(table.counters), table.catalog, -table.pages
 
 
 def _require_one_turn(ended: Iterable[Looked]) -> None:

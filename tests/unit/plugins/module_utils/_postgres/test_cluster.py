@@ -50,6 +50,15 @@ def test_databases(patterns: list[str], chosen: list[str], left: list[str]) -> N
     assert all(why for _name, why in others)
 
 
+def test_the_database_of_the_login_is_meant_whatever_it_is_called() -> None:
+    odd = database("odd[name]*", current=True)
+    for patterns in ([None], ["odd[name]*"], [None, "odd[name]*"]):
+        assert choose([*ALL, odd], patterns) == (["odd[name]*"], [])
+    assert choose([*ALL, odd], [None, "shop"])[0] == ["shop", "odd[name]*"]
+    template = database("template1", template=True, current=True)
+    assert choose([template], [None])[0] == ["template1"]
+
+
 def test_a_database_that_nobody_knows() -> None:
     with pytest.raises(InvalidInput, match='There is no database shap, "new\\\\nline"'):
         choose(ALL, ["shop", "shap", "new\nline"])

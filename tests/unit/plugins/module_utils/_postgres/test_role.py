@@ -1,26 +1,27 @@
-"""The role knows every option of the module, with the same type, and gives it no default of its own."""
+"""The role knows the parts of a cluster that the catalogue knows, and has an entry point for each task that acts."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import yaml
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.argspec import ARGUMENT_SPEC
+from ansible_collections.cadence.upkeep.plugins.plugin_utils.catalogue import read_catalogue
 
 ROLE = Path(__file__).resolve().parents[5] / "roles" / "postgres"
-OPTIONS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["vacuum"]["options"]
-CLUSTER = OPTIONS["postgres_clusters"]["options"]
+TASKS = [entry for entry in read_catalogue({}).values() if entry.source == "postgres_clusters"]
+PARTS = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["postgres_parts"]
 
 
-def test_the_role_knows_the_same_options() -> None:
-    assert set(CLUSTER) == set(ARGUMENT_SPEC)
+def test_the_parts_are_the_same() -> None:
+    # `report` is for the entry point alone: the tasks that tell the same take their options from `health`.
+    assert sorted(PARTS) == sorted({entry.part for entry in TASKS} | {"report"})
 
 
-@pytest.mark.parametrize("name", sorted(ARGUMENT_SPEC))
-def test_an_option_is_the_same_in_both(name: str) -> None:
-    for key in ("type", "elements", "choices"):
-        assert CLUSTER[name].get(key) == ARGUMENT_SPEC[name].get(key)
-    assert bool(CLUSTER[name].get("no_log")) == bool(ARGUMENT_SPEC[name].get("no_log"))
-    assert "default" not in CLUSTER[name]
+def test_each_acting_task_reads_its_own_part() -> None:
+    acting = [entry for entry in TASKS if entry.acts]
+    assert acting
+    for entry in acting:
+        text = (ROLE / "tasks" / f"{entry.entry}.yml").read_text()
+        assert f"postgres_part: {entry.part}\n" in text
+        assert ("when: postgres_part in postgres_cluster" in text) == entry.optional

@@ -32,6 +32,13 @@ def test_the_settings_of_a_session() -> None:
     assert sql.settings_query(2).count("pg_catalog.set_config(%s, %s, false)") == 2
 
 
+def test_settings_are_applied_only_in_a_process_that_is_ours() -> None:
+    query = sql.owned_settings_query(2)
+    assert query.startswith("SELECT pg_catalog.pg_backend_pid(), ")
+    guarded = "CASE WHEN pg_catalog.pg_backend_pid() = %s THEN pg_catalog.set_config(%s, %s, false) END"
+    assert query.count(guarded) == query.count("set_config") == 2
+
+
 def test_who_may_is_asked_as_the_version_knows_it() -> None:
     assert sql.permitted(SERVER) == "true"
     ordinary = replace(SERVER, superuser=False)

@@ -216,6 +216,98 @@ def test_another_run_is_named() -> None:
     assert "pid 4711 is at work" in finding.message
 
 
+# --- ages -------------------------------------------------------------------------------------------------------------
+
+LIMIT = 150_000_000
+AGED = table(heap_xid_age=200_000_000, frozen="700 1")
+ELSEWHERE = holder(database="other", xid_age=LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("left", "frozen", "holders", "status", "changed"),
+    [
+        (0, "900 1", (), "done", True),
+        (LIMIT - 1, "900 1", (holder(xid_age=LIMIT),), "done", True),  # under the limit all is well
+        (LIMIT, "900 1", (), "done", True),  # others use up ids while we work
+        (LIMIT, "900 1", (ELSEWHERE,), "partial", True),  # an old transaction is in everybody's snapshot
+        (190_000_000, "900 1", (), "partial", True),
+        (200_000_000, "700 1", (), "partial", False),
+        (200_000_000, "700 1", (holder(xid_age=200_000_000),), "partial", False),
+    ],
+)
+def test_an_age_that_stays(left: int, frozen: str, holders: Any, status: str, changed: bool) -> None:
+    record = ended(AGED, after={"heap_xid_age": left, "frozen": frozen}, holders=holders)
+    assert (record.status, record.changed) == (status, changed)
+    assert record.sql == "VACUUM (FREEZE) public.orders"
+    assert record.holders == (holders if status == "partial" else ())
+
+
+def test_what_keeps_a_table_from_being_frozen_is_named() -> None:
+    held = ended(AGED, after={"heap_xid_age": 200_000_000, "frozen": "700 1"}, holders=(holder(xid_age=LIMIT),))
+    finding = only(held)
+    assert finding.code == "pg.vacuum_blocked"
+    assert "is still 200000000 transactions old after its FREEZE: the session with pid 4711" in finding.message
+    assert (finding.evidence["xid_age"], finding.evidence["xid_age_after"]) == (200_000_000, 200_000_000)
+
+
+def test_a_logical_slot_holds_catalogs_alone() -> None:
+    slot = holder(kind="slot", id="s", database="", seconds=None, xid_age=LIMIT, only_catalogs=True)
+    kept = {"after": {"dead": 10_000}, "holders": (slot,)}
+    assert ended(**kept).holders == ()
+    assert ended(replace(DIRTY, catalog=True), **kept).holders == (slot,)
+
+
+def test_what_all_databases_share_is_held_from_each() -> None:
+    elsewhere = holder(database="other")
+    kept = {"after": {"dead": 10_000}, "holders": (elsewhere,)}
+    assert ended(**kept).holders == ()
+    assert ended(replace(DIRTY, shared=True), **kept).holders == (elsewhere,)
+
+
+def test_what_autovacuum_has_in_hand_is_a_remark() -> None:
+    for busy, severity in (("autovacuum", Severity.INFO), ("wraparound", Severity.WARNING)):
+        shot = snapshot(replace(DIRTY, busy=busy))
+        (record,) = judge(shot, plan(shot, POLICY, NOW), POLICY)
+        (finding,) = found(record)
+        assert (record.why, finding.code, finding.severity) == ("autovacuum", "pg.autovacuum_at_work", severity)
+        assert "autovacuum is at work on it" in finding.message
+        assert finding.remedy.startswith("Let it end")
+
+
+def test_the_server_that_was_lost_is_told_once() -> None:
+    records = [replace(left("lost", message="the server was lost: gone"), subject=f"t{number}") for number in range(3)]
+    (finding,) = found(*records)
+    assert (finding.code, finding.severity) == ("pg.server_lost", Severity.UNKNOWN)
+    assert "3 tables that need work in main: shop were left: the server was lost: gone" in finding.message
+
+
+def test_a_task_may_fail_for_what_is_blocked() -> None:
+    blocked = ended(after={"dead": 10_000}, holders=(holder(),))
+    unexplained = ended(after={"dead": 10_000})
+    assert failure([blocked, unexplained], frozenset()) == ""
+    assert failure([unexplained], frozenset(), fail_on_blocked=True) == ""
+    assert failure([blocked], frozenset(), fail_on_blocked=True) == (
+        f"Blocked: {SUBJECT} (the session with pid 4711 (5400 s, 120 transactions old))."
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "policy", "pages"),
+    [
+        (table(dead=10_000, visible=200), replace(POLICY, mode="vacuum"), 50),
+        (table(dead=10_000, visible=200), POLICY, 50 + 250),
+        (table(dead=10_000, heap_xid_age=LIMIT, visible=200), replace(POLICY, mode="vacuum"), 250),
+        (table(modified=10_000, pages=90_000, rows=20_000.0), POLICY, 30_000),
+    ],
+)
+def test_how_much_there_is_to_read(one: Table, policy: Policy, pages: int) -> None:
+    one = replace(one, rows=float(one.counters.live + one.counters.dead))
+    shot = snapshot(one)
+    (record,) = judge(shot, plan(shot, policy, NOW), policy)
+    assert record.bytes_to_read == pages * 8192
+    assert record.as_dict()["lock_mode"] == "SHARE UPDATE EXCLUSIVE"
+
+
 def test_totals() -> None:
     records = [
         ended(after={"pages": 100}),

@@ -17,12 +17,11 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.mo
     Step,
     Table,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import (
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.needs import STATISTICS_CATALOG
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import plan, unknown_names
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.statements import (
     LARGEST_BATCH,
-    STATISTICS_CATALOG,
-    plan,
     statements,
-    unknown_names,
 )
 from tests.unit.plugins.module_utils._postgres.vacuum.samples import EPOCH, NOW, OPTIONS, POLICY, snapshot, table
 

@@ -11,24 +11,29 @@ from hypothesis import strategies as st
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import (
     ANALYZE,
+    EMERGENCY,
     VACUUM,
+    Autovacuum,
     Counters,
+    Limit,
     Plan,
     Policy,
     Snapshot,
     Step,
     Table,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import (
-    STATISTICS_CATALOG,
-    plan,
-    statements,
-    worked_on,
-)
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.needs import STATISTICS_CATALOG
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import plan, worked_on
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.statements import statements
 from tests.unit.plugins.module_utils._core.properties import unhurried
 from tests.unit.plugins.module_utils._postgres.vacuum.samples import EPOCH, NOW, OPTIONS, snapshot
 
+AGES = st.sampled_from([0, 0, 5_000, 150_000_000, 2**30 + 1])
 MOMENTS = st.one_of(st.none(), st.floats(EPOCH - 1e7, EPOCH - 1))
+LIMIT = st.builds(Limit, st.floats(0, 5000), st.floats(0, 1))
+LIMITS = st.one_of(st.none(), LIMIT)
+INSERTED = st.integers(0, 9000)
+THRESHOLDS = st.builds(Autovacuum, LIMIT, LIMIT, LIMITS, LIMITS, LIMITS, INSERTED, INSERTED, st.floats(-1, 9000))
 LACKS = {
     "r": ["", "", "all", "columns", "expressions", "extended", "inherited"],
     "m": ["", "all"],
@@ -43,7 +48,8 @@ def counters(draw: Any) -> Counters:
     return Counters(
         live=draw(rows), dead=draw(rows), modified=draw(rows), toast_live=draw(rows), toast_dead=draw(rows),
         pages=draw(st.integers(0, 500)), vacuums=draw(st.integers(0, 9)), analyzes=draw(st.integers(0, 9)),
-        vacuumed_at=draw(MOMENTS), analyzed_at=draw(MOMENTS),
+        vacuumed_at=draw(MOMENTS), analyzed_at=draw(MOMENTS), toast_vacuums=draw(st.integers(0, 9)),
+        heap_xid_age=draw(AGES), heap_mxid_age=draw(AGES), toast_xid_age=draw(AGES), toast_mxid_age=draw(AGES),
     )  # fmt: skip
 
 
@@ -60,7 +66,8 @@ def databases(draw: Any) -> Snapshot:
             parent = parent if next(one for one in made if one.oid == parent).kind == "p" else 0
         known = draw(counters())
         if kind == "p":
-            known = replace(known, live=0, dead=0, modified=0, toast_live=0, toast_dead=0, pages=0)
+            none = dict.fromkeys(("heap_xid_age", "heap_mxid_age", "toast_xid_age", "toast_mxid_age"), 0)
+            known = replace(known, live=0, dead=0, modified=0, toast_live=0, toast_dead=0, pages=0, **none)
         made.append(
             Table(
                 16384 + number,
@@ -74,6 +81,9 @@ def databases(draw: Any) -> Snapshot:
                 temporary=kind == "r" and draw(st.integers(0, 9)) == 0,
                 parent=parent,
                 permitted=draw(st.integers(0, 9)) > 0,
+                toast=draw(st.sampled_from([0, 30_000 + number])),
+                busy=draw(st.sampled_from(["", "", "", "autovacuum", "wraparound"])),
+                autovacuum=draw(st.one_of(st.none(), THRESHOLDS)),
                 lacks=draw(st.sampled_from(LACKS[kind])),
             )
         )
@@ -87,7 +97,11 @@ def databases(draw: Any) -> Snapshot:
 @st.composite
 def policies(draw: Any) -> Policy:
     return Policy(
-        mode=draw(st.sampled_from(["vacuum_analyze", "vacuum", "analyze"])),
+        mode=draw(st.sampled_from(["vacuum_analyze", "vacuum", "analyze", "freeze", EMERGENCY])),
+        xid_age=draw(st.sampled_from([1, 10_000, 150_000_000])),
+        mxid_age=draw(st.sampled_from([1, 300_000_000])),
+        autovacuum=draw(st.booleans()),
+        toast=draw(st.booleans()),
         dead_ratio=draw(st.sampled_from([0.0, 0.1, 0.5])),
         dead_min=draw(st.sampled_from([0, 100, 1000])),
         mod_ratio=draw(st.sampled_from([0.0, 0.05, 0.5])),
@@ -118,7 +132,12 @@ def _worked_on(one: Table, step: Step | None) -> Table:
     if not (known.live or one.partitioned) and one.rows > 0:
         known = replace(known, live=round(one.rows))  # ANALYZE and VACUUM count what is there
     rows = one.rows if one.partitioned else float(known.live)
-    return replace(one, counters=known, rows=rows, lacks="" if ANALYZE in step.actions else one.lacks)
+    limits = one.autovacuum
+    if limits is not None and VACUUM in step.actions:
+        limits = replace(limits, inserted=0, toast_inserted=0, toast_rows=float(known.toast_live))
+    return replace(
+        one, counters=known, rows=rows, lacks="" if ANALYZE in step.actions else one.lacks, autovacuum=limits
+    )
 
 
 def rows_below(tables: dict[int, Table], oid: int) -> int:
@@ -175,10 +194,11 @@ def test_the_statements_do_the_plan_and_nothing_else(
     for statement in (one for phase in phases for one in phase):
         assert len({step.actions for step in statement.steps}) == 1
         assert ("SKIP_LOCKED" in statement.sql) == statement.skips_locked
+        assert ("FREEZE" in statement.sql) == ("freeze" in statement.steps[0].actions)
         assert all(step.table.sql_name in statement.sql for step in statement.steps)
 
 
-@pytest.mark.parametrize("limit", ["dead_min", "dead_ratio", "mod_min", "mod_ratio"])
+@pytest.mark.parametrize("limit", ["dead_min", "dead_ratio", "mod_min", "mod_ratio", "xid_age", "mxid_age"])
 @unhurried
 @given(databases(), policies(), st.data())
 def test_a_higher_limit_never_asks_for_more(limit: str, before: Snapshot, policy: Policy, data: Any) -> None:
@@ -196,6 +216,9 @@ def test_a_higher_limit_never_asks_for_more(limit: str, before: Snapshot, policy
 @given(databases(), policies())
 def test_always_leaves_out_only_what_cannot_be_done(before: Snapshot, policy: Policy) -> None:
     made = plan(before, replace(policy, always=True), NOW)
-    assert {skip.why for skip in made.skipped} <= {"foreign", "temporary", "permission", "permission_catalog"}
+    assert {skip.why for skip in made.skipped} <= {
+        "foreign", "temporary", "permission", "permission_catalog", "autovacuum",
+    }  # fmt: skip
+    assert all(skip.table.busy == "wraparound" for skip in made.skipped if skip.why == "autovacuum" and policy.mode)
     assert all(one.partitioned or one.oid == STATISTICS_CATALOG for one in made.healthy)
     assert all((VACUUM in step.actions) <= (not step.table.partitioned) for step in made.steps)

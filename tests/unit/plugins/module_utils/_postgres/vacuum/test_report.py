@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import LockHeld
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import ConnectionFailed, LockHeld
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.evaluate import evaluate, judge
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import (
@@ -21,8 +22,10 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.re
     LISTED,
     Looked,
     Vacuumed,
+    left_standby,
     report,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.wraparound import Ages
 from tests.unit.plugins.module_utils._postgres.vacuum.samples import (
     EPOCH,
     NOW,
@@ -111,14 +114,15 @@ def test_nothing_to_do_is_nothing_said() -> None:
 
 def test_what_held_rows_back_is_no_action_that_was_done() -> None:
     one = looked(table(dead=10_000))
-    record = replace(one.records[0], status="partial", changed=False, holders=(holder(),))
+    kept = "kept 10000 of 10000 dead rows after its VACUUM"
+    record = replace(one.records[0], status="partial", changed=False, holders=(holder(),), kept=kept)
     result = of(replace(one, records=(record,))).as_result()
     assert not result["changed"]
     assert result["actions"][0]["status"] == "skipped"
-    assert "dead rows were kept by the session with pid 4711" in result["actions"][0]["reason"]
+    assert f"it {kept}, because of the session with pid 4711" in result["actions"][0]["reason"]
     refreshed = of(replace(one, records=(replace(record, changed=True, holders=()),))).as_result()
     assert refreshed["changed"]
-    assert "kept by what has ended meanwhile" in refreshed["actions"][0]["reason"]
+    assert "because of something that has ended meanwhile" in refreshed["actions"][0]["reason"]
 
 
 @pytest.mark.parametrize(
@@ -170,6 +174,58 @@ def test_a_database_in_which_something_failed_says_so() -> None:
     vacuumed = of(replace(one, records=(failed,)))
     assert vacuumed.as_result()["databases"][0]["status"] == "failed"
     assert vacuumed.failure == "Failed: main: shop.public.t0 (it broke)."
+
+
+def test_a_server_that_was_lost_fails_the_task_and_keeps_the_records() -> None:
+    error = ConnectionFailed("PostgreSQL at db1:5432 was lost: gone.", "Look into the server's log.")
+    vacuumed = of(looked(*dirty(2), trouble="t1", lost=error))
+    assert vacuumed.failure == "PostgreSQL at db1:5432 was lost: gone. Look into the server's log."
+    result = vacuumed.as_result()
+    assert {one["table"]: one["status"] for one in result["tables"]} == {"t0": "done", "t1": "skipped"}
+    assert (result["databases"][0]["status"], result["databases"][0]["reason"]) == ("failed", error.message)
+
+
+def test_the_ages_of_a_database_are_told() -> None:
+    aged = of(looked(*dirty(1), emergency=True, ages=Ages(2_000, 3), ages_after=Ages(1, 2))).as_result()["databases"][0]
+    assert (aged["emergency"], aged["before"], aged["after"]) == (
+        True, {"xid_age": 2_000, "mxid_age": 3}, {"xid_age": 1, "mxid_age": 2},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "changed"),
+    [
+        ({}, "planned", True),
+        ({"ages_after": Ages(1, 0)}, "done", True),
+        ({"ages_after": Ages(2_000, 0)}, "skipped", False),  # autovacuum was faster
+        ({"lost": ConnectionFailed("gone")}, "failed", False),
+        ({"held": LockHeld("another run")}, "skipped", False),
+    ],
+)
+def test_a_database_that_only_has_to_be_told(given: dict[str, Any], status: str, changed: bool) -> None:
+    one = looked(table("fine"), closing="VACUUM (ONLY_DATABASE_STATS)", ages=Ages(2_000, 0), **given)
+    result = of(one).as_result()
+    (action,) = result["actions"]
+    assert (action["id"], action["description"], action["status"]) == (
+        "main: shop", "VACUUM (ONLY_DATABASE_STATS)", status,
+    )  # fmt: skip
+    assert result["changed"] is changed
+
+
+def test_a_standby_that_is_left_is_no_fault() -> None:
+    vacuumed = left_standby(CONNECTION, NOW, 0.1)
+    result = vacuumed.as_result()
+    assert not result["changed"]
+    assert vacuumed.failure == ""
+    assert result["summary"]["worst"] == "info"
+    (finding,) = result["findings"]
+    assert (finding["code"], finding["subject"]) == ("pg.standby_left", "main")
+
+
+def test_findings_of_the_cluster_stand_beside_those_of_tables() -> None:
+    found = Finding("pg.parallel_limited", "main", Severity.INFO, "Fewer workers than asked for.")
+    result = report(CONNECTION, OPTIONS, [looked(table("fine"))], (), NOW, 0.5, (found,)).as_result()
+    assert [one["code"] for one in result["findings"]] == ["pg.parallel_limited"]
 
 
 def test_no_database_is_unknown() -> None:

@@ -9,7 +9,12 @@ import pytest
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres import sql as common
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Server
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum import sql
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import ANALYZE, VACUUM
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import (
+    ANALYZE,
+    FREEZE,
+    VACUUM,
+    Manner,
+)
 from tests.unit.plugins.module_utils._postgres.vacuum.samples import NOW, table
 
 SERVER = Server(150018, False, "upkeep", True, True, 10, True, NOW)
@@ -30,7 +35,36 @@ SERVER = Server(150018, False, "upkeep", True, True, 10, True, NOW)
 def test_statements(actions: tuple[str, ...], version: int, skip_locked: bool, statement: str) -> None:
     one = table("t", schema="a")
     assert sql.work_statement(actions, [one], version, skip_locked) == statement
-    assert sql.leaves_database_statistics(statement) == ("SKIP_DATABASE_STATS" in statement)
+
+
+@pytest.mark.parametrize(
+    ("manner", "words"),
+    [
+        (Manner(index_cleanup="off", truncate=False, process_toast=True),
+         "INDEX_CLEANUP OFF, TRUNCATE OFF, PROCESS_TOAST ON, SKIP_DATABASE_STATS"),
+        (Manner(index_cleanup="auto", truncate=True, process_main=False, process_toast=False),
+         "INDEX_CLEANUP AUTO, TRUNCATE ON, PROCESS_MAIN OFF, PROCESS_TOAST OFF, SKIP_DATABASE_STATS"),
+        (Manner(disable_page_skipping=True, parallel=0, buffer_usage_limit=0),
+         "DISABLE_PAGE_SKIPPING ON, PARALLEL 0, SKIP_DATABASE_STATS, BUFFER_USAGE_LIMIT '0 kB'"),
+        (Manner(skip_database_stats=True, parallel=3, buffer_usage_limit=2048),
+         "PARALLEL 3, SKIP_DATABASE_STATS, BUFFER_USAGE_LIMIT '2048 kB'"),
+        (Manner(skip_database_stats=False), ""),
+    ],
+)  # fmt: skip
+def test_the_manner_of_a_statement(manner: Manner, words: str) -> None:
+    one = table("t", schema="a")
+    vacuum = sql.work_statement((VACUUM, FREEZE), [one], 160015, False, manner)
+    assert vacuum == f"VACUUM ({', '.join(filter(None, ('FREEZE', words)))}) a.t"
+    # ANALYZE knows none of them but the last.
+    limit = f" (BUFFER_USAGE_LIMIT '{manner.buffer_usage_limit} kB')" if manner.buffer_usage_limit is not None else ""
+    assert sql.work_statement((ANALYZE,), [one], 160015, False, manner) == f"ANALYZE{limit} a.t"
+
+
+def test_all_three_at_once() -> None:
+    one = table("t", schema="a")
+    assert sql.work_statement((VACUUM, FREEZE, ANALYZE), [one], 150018, True) == (
+        "VACUUM (FREEZE, ANALYZE, SKIP_LOCKED) a.t"
+    )
 
 
 def test_only_from_18_on() -> None:
@@ -42,9 +76,11 @@ def test_only_from_18_on() -> None:
     assert not sql.takes_partitions(parent, 140023)
 
 
-def test_a_name_that_looks_like_an_option_closes_nothing() -> None:
-    assert not sql.leaves_database_statistics('VACUUM (ANALYZE) "SKIP_DATABASE_STATS".t')
-    assert not sql.leaves_database_statistics('VACUUM "(SKIP_DATABASE_STATS)".t')
+def test_who_moves_the_horizon_of_the_database() -> None:
+    assert sql.leaves_database_statistics(160015, Manner())
+    assert not sql.leaves_database_statistics(150018, Manner())
+    assert not sql.leaves_database_statistics(160015, Manner(skip_database_stats=True)), "it was told to leave it"
+    assert not sql.leaves_database_statistics(160015, Manner(skip_database_stats=False)), "each statement does"
 
 
 def test_the_query_asks_only_for_what_the_version_has_and_the_role_may_read() -> None:
@@ -56,3 +92,5 @@ def test_the_query_asks_only_for_what_the_version_has_and_the_role_may_read() ->
     assert "reserved_connections')::int - current" not in common.server_query(150018)
     assert "'reserved_connections'" in common.server_query(160015)
     assert "{" not in sql.tables_query(SERVER) + ordinary + common.server_query(150018)
+    assert "relallfrozen" in sql.autovacuum_query(180006)
+    assert "relallfrozen" not in sql.autovacuum_query(170011)
