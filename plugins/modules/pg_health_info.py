@@ -241,7 +241,7 @@ options:
     type: str
     default: 2d
   top:
-    description: How many statements and tables to list for the report.
+    description: How many statements, databases and tables to list for the report.
     type: int
     default: 10
   statement_timeout:

@@ -145,6 +145,12 @@ options:
         which every other rebuild would wait.
     type: int
     default: 1
+  window:
+    description:
+      - The maintenance window in which work may be done, such as V(02:00-05:00), V(sat,sun 22:00-04:00) or
+        V(first sun 02:00-05:00 Europe/Berlin). Without a zone it is in UTC. Its end is a O(time_limit) too.
+      - Outside it nothing is looked at, and the task is put off. Check mode shows the plan whatever the time.
+    type: str
   time_limit:
     description:
       - Nothing new is started after this time, such as V(30m). What is left over is reported.
@@ -497,6 +503,11 @@ blockers:
       xid_age: 51022
       seconds: 90211
       hint: "Finish it: COMMIT PREPARED 'transfer-17'; or ROLLBACK PREPARED 'transfer-17';"
+deferred:
+  description: True when nothing was looked at because the window is closed.
+  returned: outside O(window)
+  type: bool
+  sample: true
 queries:
   description: The first statements as they were sent, or in check mode would be.
   returned: success
@@ -507,25 +518,13 @@ queries:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import utc_now
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.entry import run_job
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.argspec import ARGUMENT_SPEC
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.run import reindex
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    try:
-        reindexed = reindex(module.params, utc_now(), check_mode=module.check_mode)
-    except UpkeepError as error:
-        error.evidence["subject"] = module.params["name"] or ""
-        module.fail_json(**error.as_failure())
-    result = reindexed.as_result()
-    if module._diff:
-        result["diff"] = {"before": reindexed.before, "after": reindexed.after}
-    if reindexed.failure:
-        module.fail_json(msg=reindexed.failure, **result)
-    module.exit_json(**result)
+    run_job(AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True), reindex)
 
 
 if __name__ == "__main__":

@@ -116,6 +116,12 @@ options:
       - Tables of up to this many pages (8 KiB each) go several to one statement. V(0) gives each its own.
     type: int
     default: 128
+  window:
+    description:
+      - The maintenance window in which work may be done, such as V(02:00-05:00), V(sat,sun 22:00-04:00) or
+        V(first sun 02:00-05:00 Europe/Berlin). Without a zone it is in UTC. Its end is a O(time_limit) too.
+      - Outside it nothing is looked at, and the task is put off. Check mode shows the plan whatever the time.
+    type: str
   time_limit:
     description:
       - Nothing new is started after this time, such as V(30m). What is left over is reported.
@@ -510,6 +516,11 @@ progress:
   returned: success
   type: str
   sample: /var/lib/upkeep/progress/main-pg_vacuum.log
+deferred:
+  description: True when nothing was looked at because the window is closed.
+  returned: outside O(window)
+  type: bool
+  sample: true
 queries:
   description: The first statements as they were sent, or in check mode would be.
   returned: success
@@ -523,8 +534,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import utc_now
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.entry import run_job
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.argspec import ARGUMENT_SPEC
 
 
@@ -541,17 +551,7 @@ def job_of(mode: str) -> Callable[..., Any]:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    try:
-        vacuumed = job_of(module.params["mode"])(module.params, utc_now(), check_mode=module.check_mode)
-    except UpkeepError as error:
-        error.evidence["subject"] = module.params["name"] or ""
-        module.fail_json(**error.as_failure())
-    result = vacuumed.as_result()
-    if module._diff:
-        result["diff"] = {"before": vacuumed.before, "after": vacuumed.after}
-    if vacuumed.failure:
-        module.fail_json(msg=vacuumed.failure, **result)
-    module.exit_json(**result)
+    run_job(module, job_of(module.params["mode"]))
 
 
 if __name__ == "__main__":

@@ -55,6 +55,8 @@ def finished_task(
         "counts": counts,
         "seconds": round(sum(_seconds(part) for part in parts), 3),
         "changed": any(bool(part.get("changed")) for part in parts),
+        # Put off until its window opens: it is not done for its period.
+        "deferred": any(_is_ours(part) and part.get("deferred") is True for part in parts),
         "findings": findings,
         "actions": [action for part in parts if _is_ours(part) for action in part.get("actions", [])],
         "metrics": [metric for part in parts if _is_ours(part) for metric in part.get("metrics", [])],

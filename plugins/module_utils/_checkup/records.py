@@ -42,7 +42,7 @@ def record_of(task: Mapping[str, Any], run_id: str, done_at: str, settles: Sever
         "digest": task["digest"],
         "run_id": run_id,
         "done_at": done_at,
-        "settled": Severity.from_word(task["worst"]) <= settles,
+        "settled": Severity.from_word(task["worst"]) <= settles and not task.get("deferred"),
         "worst": task["worst"],
         "counts": task["counts"],
         "seconds": task["seconds"],

@@ -31,10 +31,17 @@ def _host_health_info() -> Check:
     return CHECK
 
 
+def _pg_health_info() -> Check:
+    from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.check import CHECK
+
+    return CHECK
+
+
 CHECKS: Mapping[str, Callable[[], Check]] = {
     "backup_verify": _backup_verify,
     "cert_expiry": _cert_expiry,
     "host_health_info": _host_health_info,
+    "pg_health_info": _pg_health_info,
 }
 
 

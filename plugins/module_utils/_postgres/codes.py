@@ -9,12 +9,28 @@ from collections.abc import Mapping
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Code
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.archive.codes import CODES as ARCHIVE_CODES
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.codes import CODES as REINDEX_CODES
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.codes import CODES as REWRITE_CODES
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.codes import CODES as HEALTH_CODES
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.large_objects.codes import (
     CODES as LARGE_OBJECT_CODES,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.codes import CODES as REINDEX_CODES
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.codes import CODES as REWRITE_CODES
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.codes import CODES as VACUUM_CODES
 
-CODES: Mapping[str, Code] = {**HEALTH_CODES, **VACUUM_CODES, **ARCHIVE_CODES, **LARGE_OBJECT_CODES, **REWRITE_CODES, **REINDEX_CODES}
+# What belongs to no single job.
+COMMON_CODES: Mapping[str, Code] = {
+    "pg.outside_window": Code(
+        "Nothing was looked at or done, because the maintenance window is closed. The task is not done for its period.",
+        "Schedule the run within the window, or change window.",
+    ),
+}
+
+CODES: Mapping[str, Code] = {
+    **COMMON_CODES,
+    **HEALTH_CODES,
+    **VACUUM_CODES,
+    **REWRITE_CODES,
+    **REINDEX_CODES,
+    **ARCHIVE_CODES,
+    **LARGE_OBJECT_CODES,
+}

@@ -116,6 +116,8 @@ def session_settings(version: int, options: SessionOptions, role: str | None) ->
     if options.read_only:
         settings += [
             ("default_transaction_read_only", "on"),
+            # Serializable and deferrable would wait for a moment in which nobody else writes.
+            ("default_transaction_isolation", "read committed"),
             # To compile a query on the catalogs takes longer than to run it, and a filtered table is not to look empty.
             ("jit", "off"),
             ("work_mem", "16MB"),

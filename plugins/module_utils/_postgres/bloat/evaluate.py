@@ -47,6 +47,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.bloat.tup
     Shape,
     heap_shape,
     index_shape,
+    is_doubtful,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import BLOCK_SIZE
 
@@ -266,8 +267,7 @@ def index_model(facts: IndexFacts) -> IndexModel:
         trust = trust.at_most("medium", LACKING)
     if any(one.column.length < 0 and one.column.nulls < 1.0 for one in columns):
         trust = trust.at_most("medium")
-    if any(one.column.length == -1 and one.column.width > LONG_KEY for one in columns):
-        trust = trust.at_most("low", "its long values are compressed in the index, by an unknown share")
+    trust = _with_long_values(trust, columns)
     keys = columns[: facts.keys]
     levels, groups = _levels(keys, facts), None
     if sharing and rows >= 1.0:
@@ -285,6 +285,16 @@ def index_model(facts: IndexFacts) -> IndexModel:
         groups=None if groups is None else tuple(groups),
         pivot=_pivot(keys, levels, entries),
     )
+
+
+def _with_long_values(trust: Trust, columns: Sequence[IndexColumn]) -> Trust:
+    """An index holds values whole that the table keeps elsewhere, and compresses those that the table does not."""
+    values = [one for one in columns if one.column.length == -1 and one.column.nulls < 1.0]
+    if any(not one.shown or (one.source and is_doubtful(one.column)) for one in values):
+        return trust.at_most("low", "the statistics do not show how long its values are")
+    if any(one.column.width > LONG_KEY for one in values):
+        return trust.at_most("low", "its long values are compressed in the index, by an unknown share")
+    return trust
 
 
 def _index_obstacle(facts: IndexFacts, columns: Sequence[IndexColumn], sharing: bool) -> str:

@@ -59,7 +59,8 @@ class IndexColumn(NamedTuple):
     """One column of an index: how it is stored and, of a key, how often its values are alike.
 
     ``source`` is the number of the table's column, 0 for an expression; ``alike`` is whether equal values are
-    interchangeable, so that they may share a tuple.
+    interchangeable, so that they may share an entry. ``shown`` is whether the statistics hold any typical value: those
+    of more than 1 kB they do not, and in the table such a value may be a mere pointer to where it is.
     """
 
     column: Column
@@ -67,6 +68,7 @@ class IndexColumn(NamedTuple):
     source: int
     known: bool
     alike: bool
+    shown: bool = True
 
     @property
     def unknown_length(self) -> bool:
@@ -185,7 +187,7 @@ def index_columns(text: str) -> tuple[IndexColumn, ...]:
         column = _column(length, align, storage, nulls, str(bytes_), lengths)
         shares = tuple(float(share) for share in common.split("+")) if common != "-" else ()
         key = Key(float(distinct), column.nulls, shares) if state == "s" else Key(-1.0)
-        found.append(IndexColumn(column, key, int(source), state == "s", alike == "1"))
+        found.append(IndexColumn(column, key, int(source), state == "s", alike == "1", lengths != "?"))
     return tuple(found)
 
 
@@ -195,7 +197,7 @@ def _column(length: str, align: str, storage: str, nulls: str, width: str, lengt
 
 
 def _lengths(text: str) -> tuple[tuple[int, float], ...]:
-    if text == "-":
+    if text in ("-", "?"):
         return ()
     pairs = (pair.split("*") for pair in text.split("+"))
     return tuple((int(length), float(weight)) for length, weight in pairs)

@@ -34,6 +34,7 @@ _MANY_ROWS = 40
 # Entries that are this large on average leave gaps at the end of pages, which only a try can tell.
 _LARGE_ENTRY = 150
 _TRIED_PAGES = 40
+_VERY_MANY_ROWS = 20_000
 
 
 class Group(NamedTuple):
@@ -134,18 +135,27 @@ def plain_leaves(rows: float, shape: Shape, fillfactor: int = 90) -> int:
 def shared_leaves(groups: Sequence[Group], fillfactor: int = 90) -> int:
     """Return the leaves of a btree in which the rows of a key share entries."""
     room = leaf_room(fillfactor)
-    total = number = square = 0.0
+    leaves = total = small = square = 0.0
     for group in groups:
         size, entries = group_bytes(group)
         total += group.number * size
-        number += group.number * entries
-        square += group.number * size * size / entries
-    if not number:
-        return 0
-    if total / number <= _LARGE_ENTRY or total <= room:
-        return max(1, math.ceil(total / max(1.0, room - square / total / 2) - 1e-6))
-    rows = sum(group.number * group.rows for group in groups)
-    return max(1, math.ceil(rows / _tried(groups, room) - 1e-6))
+        if size > _LARGE_ENTRY * entries and (group.even or group.rows >= _MANY_ROWS):
+            leaves += group.number * group.rows / _tried(group.size, _rounded(group.rows, group.size), room)
+        else:
+            small += group.number * size
+            square += group.number * size * size / entries
+    if total <= room:
+        return min(1, len(groups))
+    if small:
+        leaves += small / max(1.0, room - square / small / 2)
+    return math.ceil(leaves - 1e-6)
+
+
+def _rounded(rows: float, size: int) -> float:
+    """Return *rows* with three digits; very many are as good as a number that fills its entries."""
+    if rows >= _VERY_MANY_ROWS:
+        return 100.0 * posting_capacity(size)
+    return float(round(rows, -max(0, int(math.log10(rows)) - 2)))
 
 
 def posting_capacity(size: int) -> int:
@@ -198,45 +208,38 @@ def spread(mean: float) -> tuple[tuple[int, float], ...]:
     return tuple(chances)
 
 
-def _tried(groups: Sequence[Group], room: int) -> float:
-    """Fill pages as the builder does, and return how many rows went onto one, on average."""
+@lru_cache(maxsize=16384)
+def _tried(size: int, rows: float, room: int) -> float:
+    """Fill pages as the builder does, with keys of so many *rows*; return how many rows went onto one on average."""
     done = placed = 0
     used = waiting = 0  # bytes and rows on the page that is being filled
-    size = rows = listed = 0  # of the entry that was added last: bytes, rows, bytes of its posting list
-    for next_size, next_rows, next_listed in _entries(groups):
+    last = last_rows = listed = 0  # of the entry that was added last: bytes, rows, bytes of its posting list
+    for bytes_, here in _entries(size, rows):
         # The posting list is no part of the high key that the last entry leaves when it moves on.
-        crowded = used > room + listed or BTREE_ROOM - LINE_POINTER - used < next_size - LINE_POINTER + WORD
-        if crowded and used > size:
+        crowded = used > room + listed or BTREE_ROOM - LINE_POINTER - used < bytes_ - LINE_POINTER + WORD
+        if crowded and used > last:
             done += 1
-            placed += waiting - rows
-            used, waiting = size, rows
+            placed += waiting - last_rows
+            used, waiting = last, last_rows
             if done == _TRIED_PAGES:
-                return placed / done
-        size, rows, listed = next_size, next_rows, next_listed
-        used += size
-        waiting += rows
-    return 1.0
+                break
+        last, last_rows, listed = bytes_, here, bytes_ - size - LINE_POINTER
+        used += last
+        waiting += here
+    return placed / done
 
 
-def _entries(groups: Sequence[Group]) -> Iterator[tuple[int, int, int]]:
-    """Yield entries without end, in an even mixture of the groups: bytes with pointer, rows, bytes of the list."""
-    total = sum(group.number for group in groups)
-    owed, parts = [0.0] * len(groups), [0.0] * len(groups)
+def _entries(size: int, rows: float) -> Iterator[tuple[int, int]]:
+    """Yield the entries of one key after the other, without end: bytes with the pointer, and rows."""
+    capacity, part = posting_capacity(size), 0.0
     while True:
-        for index, group in enumerate(groups):
-            owed[index] += group.number / total
-        # The group that lags most behind its share is next.
-        index = max(range(len(groups)), key=owed.__getitem__)
-        owed[index] -= 1.0
-        group = groups[index]
-        parts[index] += group.rows
-        left = max(1, int(parts[index]))
-        parts[index] -= left
+        part += rows
+        left = int(part)
+        part -= left
         while left > 0:
-            rows = min(left, posting_capacity(group.size))
-            size = entry_size(group.size, rows)
-            yield size + LINE_POINTER, rows, size - group.size
-            left -= rows
+            here = min(left, capacity)
+            yield entry_size(size, here) + LINE_POINTER, here
+            left -= here
 
 
 def pivot_size(sizes: Sequence[float], distinct: Sequence[float], entries: float) -> float:

@@ -178,7 +178,9 @@ SELECT rel.oid, n.nspname, rel.relname, format('%%I.%%I', n.nspname, rel.relname
                                      {_ALIKE},
                                      CASE WHEN rel.bytes >= {DETAIL_BYTES} AND NOT rel.indisunique
                                           THEN coalesce(array_to_string(s.shares, '+'), '-') ELSE '-' END,
-                                     coalesce({_LENGTHS}, '-')),
+                                     coalesce({_LENGTHS},
+                                              CASE WHEN a.attlen = -1 AND s.nulls < 1 AND s.common IS NULL
+                                                        AND s.bounds IS NULL THEN '?' ELSE '-' END)),
                            ',' ORDER BY a.attnum)
          FROM pg_attribute AS a
          -- The column of the table; 0 is an expression, which has statistics of its own.

@@ -20,6 +20,8 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.bloat.mod
 WORD = 8  # MAXALIGN
 ROW_HEADER = 23  # before the bitmap of nulls
 INDEX_HEADER, INDEX_HEADER_WITH_NULLS = 8, 16
+# From this share on a correction is a doubt.
+DOUBT = 0.25
 SHORT_LENGTH = 126  # the longest value that gets along with a header of one byte
 
 
@@ -136,6 +138,15 @@ def _shift(width: float, mean: float) -> float:
     if width <= 0 or width <= mean < width + 1:
         return 0.0
     return width - mean if mean < width else width + 1 - mean
+
+
+def is_doubtful(column: Column) -> bool:
+    """Whether the mean of all values is far from that of the typical ones, so that many are of another kind."""
+    if not column.lengths or column.width <= 0:
+        return False
+    total = sum(weight for _length, weight in column.lengths)
+    mean = sum(stored(column, length)[0] * weight for length, weight in column.lengths) / total
+    return abs(_shift(column.width, mean)) > DOUBT * column.width
 
 
 def stored(column: Column, length: int) -> tuple[int, int]:

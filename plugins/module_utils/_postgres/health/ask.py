@@ -9,6 +9,7 @@ refuses that statement, each is asked again by itself, and the error stays with 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,11 +68,12 @@ class Asker:
 
     def _send(self, questions: Sequence[Question]) -> tuple[Any, ...]:
         self.statements += 1
-        columns = "".join(f",\n({question.sql.strip()})" for question in questions)
+        # As texts, because psycopg 3 takes JSON for UTF-8 whatever the encoding of the session is.
+        columns = "".join(f",\n({question.sql.strip()})::text" for question in questions)
         # There is always a parameter, because without one psycopg2 leaves %% as it is.
         values = [self.statements, *(value for question in questions for value in question.values)]
         ((_number, *answers),) = self.session.rows(f"SELECT %s::int{columns}", values)
-        return tuple(answers)
+        return tuple(None if answer is None else json.loads(answer) for answer in answers)
 
     def limit(self, seconds: float) -> None:
         """Let no further statement take longer than *seconds*."""

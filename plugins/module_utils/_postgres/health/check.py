@@ -28,6 +28,9 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.wo
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import instant
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
 
+# What is a list for the report rather than an example of what is wrong.
+LISTS = ("slow_queries", "sizes")
+
 
 def check(params: Mapping[str, Any], now: datetime, drivers: Sequence[str] = PREFERENCE) -> Outcome:
     """Look at the parts of one cluster that *params* (validated ``ARGUMENT_SPEC``) ask for, and judge them.
@@ -47,12 +50,12 @@ def check(params: Mapping[str, Any], now: datetime, drivers: Sequence[str] = PRE
         observed_at=now,
         metrics=[each for verdict in verdicts.values() for each in verdict.metrics],
         seconds=time.monotonic() - started,
-        extra=records(snapshot, verdicts),
+        extra=records(snapshot, verdicts, policy.top),
     )
 
 
-def records(snapshot: Snapshot, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
-    """Return what the module tells besides the common form."""
+def records(snapshot: Snapshot, verdicts: Mapping[str, Verdict], top: int = KEPT_ITEMS) -> dict[str, Any]:
+    """Return what the module tells besides the common form; *top* is how long the lists for the report are."""
     told: dict[str, Any] = {
         "version": f"{snapshot.version // 10000}.{snapshot.version % 10000}",
         "in_recovery": snapshot.in_recovery,
@@ -60,7 +63,7 @@ def records(snapshot: Snapshot, verdicts: Mapping[str, Verdict]) -> dict[str, An
         "stats_reset": instant(snapshot.facts.counting_since(snapshot.row_of(snapshot.login))),
         "databases": [place.name for place in snapshot.places],
         "databases_left_out": [{"name": name, "reason": why} for name, why in (*snapshot.left, *snapshot.unreachable)],
-        "checks": {part: record(verdict) for part, verdict in verdicts.items()},
+        "checks": {part: record(verdict, top if part in LISTS else KEPT_ITEMS) for part, verdict in verdicts.items()},
     }
     if "sizes" in verdicts:
         told["tables"] = [
@@ -72,7 +75,7 @@ def records(snapshot: Snapshot, verdicts: Mapping[str, Verdict]) -> dict[str, An
     return told
 
 
-def record(verdict: Verdict) -> dict[str, Any]:
+def record(verdict: Verdict, items: int = KEPT_ITEMS) -> dict[str, Any]:
     """Return the entry of ``checks``: the worst of it in few words, with what to paste."""
     worst = max(verdict.problems, key=lambda each: each.finding.severity, default=None)
     statements = list(dict.fromkeys(each.sql for each in verdict.problems if each.sql))
@@ -80,7 +83,7 @@ def record(verdict: Verdict) -> dict[str, Any]:
         "status": verdict.severity.word,
         "value": verdict.value,
         "threshold": verdict.threshold,
-        "items": list(verdict.items[:KEPT_ITEMS]),
+        "items": list(verdict.items[:items]),
         "advice": worst.finding.remedy if worst is not None else "",
         "sql": statements[:KEPT_ITEMS],
     }

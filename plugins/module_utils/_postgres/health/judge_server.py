@@ -157,11 +157,10 @@ def slow_queries(snapshot: Snapshot, policy: Policy, seen: Statements) -> Verdic
 
 
 def _slow(snapshot: Snapshot, policy: Policy, each: Statement, total: float) -> Problem:
-    place = quote_name(each.database) if each.database else "a dropped database"
     number = each.queryid if each.queryid is not None else "hidden"
     return problem(
         "pg.slow_query",
-        snapshot.subject(place, f"query {number}"),
+        snapshot.subject(quote_name(each.database), f"query {number}"),
         Severity.WARNING,
         f"A statement takes {format_duration(each.mean)} on average, {format_duration(each.longest)} at the most, in "
         f"{each.calls} calls (limit {format_duration(policy.slow_query)}): {statement_text(each)}",

@@ -300,7 +300,7 @@ class Statement:
 
     text: str
     queryid: int | None
-    database: str | None
+    database: str
     user: str | None
     calls: int
     total: float

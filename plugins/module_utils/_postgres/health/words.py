@@ -25,8 +25,8 @@ _QUOTED_NAME = re.compile(r'"(?:[^"]|"")*"')
 
 # How many findings of one part and place are told one by one; the others are counted in one more.
 TOLD = 20
-# How many items a part keeps in `checks`.
-KEPT_ITEMS = 10
+# How many items and statements a part keeps in `checks`; all findings have theirs.
+KEPT_ITEMS = 5
 
 
 def problem(

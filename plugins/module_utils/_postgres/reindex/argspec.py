@@ -45,6 +45,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "skip_unsafe_minor": {"type": "bool", "default": True},
     "tablespace": {"type": "str"},
     "jobs": {"type": "int", "default": 1},
+    "window": {"type": "str"},
     "time_limit": {"type": "str"},
     "hard_time_limit": {"type": "str"},
     # What is right depends on the method: see options.py.

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Deadline
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
@@ -89,46 +89,46 @@ class Progress:
     """
 
     step: Step
-    attempt: Attempt = field(default_factory=Attempt)
     failed: bool = False
     awaits_proof: bool = False
+    count: int = 0
+    waited: float = 0.0
+    seconds: float = 0.0
+    why: str = ""
+    sqlstate: str = ""
+    message: str = ""
+    sizes_before: Sizes | None = None
+    sizes_after: Sizes | None = None
 
     @property
-    def why(self) -> str:
-        return self.attempt.why
+    def attempt(self) -> Attempt:
+        return Attempt(
+            self.count, self.waited, self.seconds, self.why, self.sqlstate, self.message, self.sizes_before,
+            self.sizes_after,
+        )  # fmt: skip
 
     def tried(self, seconds: float, in_vain: bool = False) -> None:
         """Note one attempt more; *in_vain* its time was spent on waiting for a lock."""
-        self.attempt = replace(
-            self.attempt,
-            count=self.attempt.count + 1,
-            seconds=self.attempt.seconds + (0.0 if in_vain else seconds),
-            waited=self.attempt.waited + (seconds if in_vain else 0.0),
-        )
+        self.count += 1
+        if in_vain:
+            self.waited += seconds
+        else:
+            self.seconds += seconds
 
     def left(self, why: str, error: ServerError | UpkeepError | None = None, text: str = "") -> None:
         """Note that the table was left, for now or for good; *text* says it better than the reason alone."""
         text = text or SKIP_REASONS[why]
-        self.attempt = replace(
-            self.attempt,
-            why=why,
-            sqlstate=error.sqlstate if isinstance(error, ServerError) else self.attempt.sqlstate,
-            message=f"{text}: {error.message}" if error else text,
-        )
+        self.why = why
+        self.message = f"{text}: {error.message}" if error else text
+        if isinstance(error, ServerError):
+            self.sqlstate = error.sqlstate
 
     def fail(self, error: ServerError) -> None:
         self.failed = True
-        self.attempt = replace(self.attempt, why="", sqlstate=error.sqlstate, message=error.message)
-
-    def measured(self, before: Sizes | None = None, after: Sizes | None = None) -> None:
-        self.attempt = replace(
-            self.attempt,
-            sizes_before=before or self.attempt.sizes_before,
-            sizes_after=after or self.attempt.sizes_after,
-        )
+        self.why, self.sqlstate, self.message = "", error.sqlstate, error.message
 
     def reopen(self) -> None:
-        self.attempt = replace(self.attempt, why="", sqlstate="", message="")
+        self.why = self.sqlstate = self.message = ""
 
     def proven(self) -> None:
         """The counters moved: that outranks whatever was said about the statement."""
@@ -205,7 +205,7 @@ class Run:
             self._work_off(phase)
         self._look(main, self._progress)
         self._try_again(main)
-        if any(VACUUM in progress.step.actions and progress.attempt.count for progress in self._progress.values()):
+        if any(VACUUM in progress.step.actions and progress.count for progress in self._progress.values()):
             closing = closing_statement(self._snapshot, self._options)
         if closing:
             self._close(main, closing)
@@ -326,8 +326,7 @@ class Run:
         try:
             self._limit(session)
             if measured:
-                before = self._measure(session, statement)
-                self._progress[statement.steps[0].table.oid].measured(before=before)
+                self._progress[statement.steps[0].table.oid].sizes_before = self._measure(session, statement)
             self._queries.append(statement.sql)
             session.run(statement.sql)
         except ServerError as error:
@@ -356,12 +355,10 @@ class Run:
 
     def _measure_after(self, session: Session, statement: Statement) -> None:
         try:
-            after = self._measure(session, statement)
+            self._progress[statement.steps[0].table.oid].sizes_after = self._measure(session, statement)
         except ServerError as error:
             # The work is done; only its effect on the size stays unknown.
             self._notes.append(f"the size of {statement.steps[0].table.title} was not measured: {error.message}")
-            return
-        self._progress[statement.steps[0].table.oid].measured(after=after)
 
     def _sent(self, statement: Statement, seconds: float) -> None:
         together = self._of(statement)
@@ -448,7 +445,7 @@ class Run:
     def _may_try(self, progress: Progress) -> bool:
         if progress.step.table.oid in self._proven or progress.failed:
             return False
-        later = progress.why in (LOCK, NO_ROOM) and progress.attempt.count <= self._options.lock_retries
+        later = progress.why in (LOCK, NO_ROOM) and progress.count <= self._options.lock_retries
         return not progress.why or later
 
     def _alone(self, step: Step) -> Statement:
@@ -484,8 +481,7 @@ class Run:
                 if oid in self._proven and (at := _done_at(self._after[oid])) is not None
             }
             for oid, part in shares(seconds, done).items():
-                progress = self._progress[oid]
-                progress.attempt = replace(progress.attempt, seconds=progress.attempt.seconds + part)
+                self._progress[oid].seconds += part
 
 
 def gone(steps: Iterable[Step], error: UpkeepError) -> Applied:

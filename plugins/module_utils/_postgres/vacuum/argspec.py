@@ -44,6 +44,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "skip_if_vacuumed_within": {"type": "str"},
     "jobs": {"type": "int", "default": 1},
     "batch_pages": {"type": "int", "default": 128},
+    "window": {"type": "str"},
     "time_limit": {"type": "str"},
     "hard_time_limit": {"type": "str"},
     "lock_retries": {"type": "int", "default": 3},

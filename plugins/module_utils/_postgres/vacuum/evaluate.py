@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder
@@ -48,6 +47,10 @@ AGAINST_WRAPAROUND = "autovacuum is at work on it to prevent wraparound, and doe
 _CORRUPTION = ("XX001", "XX002")
 _DISK_FULL = "53100"
 _EXAMPLES = 10
+_TOTALS = (
+    "planned", "done", "partial", "skipped", "failed", "dead_before", "dead_after", "bytes_before", "bytes_after",
+    "freed",
+)  # fmt: skip
 
 
 # --- what became of each table
@@ -68,9 +71,31 @@ def judge(
     """
     records = []
     for priority, step in enumerate(plan.steps, 1):
-        record = _judged(snapshot, step, policy, applied, held)
-        text = work_statement(step.actions, [step.table], snapshot.version, False, manner)
-        records.append(replace(record, priority=priority, sql=text))
+        attempt, after = Attempt(message=held), None
+        if applied is not None:
+            attempt = applied.attempts.get(step.table.oid, attempt)
+            after = applied.after.get(step.table.oid)
+        verdict = _verdict(snapshot.database, step, policy, applied, attempt, after)
+        if held:
+            verdict = Verdict(SKIPPED, "other_run")
+        records.append(
+            Record(
+                subject=snapshot.subject_of(step.table),
+                database=snapshot.database,
+                table=step.table,
+                status=verdict.status,
+                actions=step.actions,
+                reasons=step.reasons,
+                sql=work_statement(step.actions, [step.table], snapshot.version, False, manner),
+                why=verdict.why,
+                priority=priority,
+                attempt=attempt,
+                after=after,
+                holders=verdict.holders,
+                kept=verdict.kept,
+                changed=verdict.changed,
+            )
+        )
     return records + [_skipped(snapshot, skip) for skip in plan.skipped]
 
 
@@ -87,41 +112,36 @@ def _skipped(snapshot: Snapshot, skip: Skip) -> Record:
     )
 
 
-def _judged(snapshot: Snapshot, step: Step, policy: Policy, applied: Applied | None, held: str) -> Record:
-    record = Record(
-        subject=snapshot.subject_of(step.table),
-        database=snapshot.database,
-        table=step.table,
-        status=SKIPPED if held else PLANNED,
-        actions=step.actions,
-        reasons=step.reasons,
-        why="other_run" if held else "",
-        attempt=Attempt(message=held),
-        changed=not held,
-    )
+class Verdict(NamedTuple):
+    """What became of a step, as in ``Record``."""
+
+    status: str
+    why: str = ""
+    changed: bool = False
+    kept: str = ""
+    holders: tuple[Holder, ...] = ()
+
+
+def _verdict(
+    database: str, step: Step, policy: Policy, applied: Applied | None, attempt: Attempt, after: Counters | None
+) -> Verdict:
     if applied is None:
-        return record
-    record = replace(
-        record,
-        attempt=applied.attempts.get(step.table.oid, record.attempt),
-        after=applied.after.get(step.table.oid),
-        changed=False,
-    )
+        return Verdict(PLANNED, changed=True)
     if step.table.oid in applied.failed:
-        return replace(record, status=FAILED)
-    if step.table.oid not in applied.proven or record.after is None:
-        return replace(record, status=SKIPPED, why=record.attempt.why or "unproven")
-    holders = [one for one in applied.holders if step.table.catalog or not one.only_catalogs]
-    return _proven(record, step, policy, record.after, holders)
+        return Verdict(FAILED)
+    if step.table.oid not in applied.proven or after is None:
+        return Verdict(SKIPPED, attempt.why or "unproven")
+    return _proven(database, step, policy, after, applied.holders)
 
 
-def _proven(record: Record, step: Step, policy: Policy, after: Counters, holders: Sequence[Holder]) -> Record:
-    """Return the record of a table that was worked on: whether it is better off, and what VACUUM could not do."""
-    before = step.table.counters
+def _proven(database: str, step: Step, policy: Policy, after: Counters, holders: Sequence[Holder]) -> Verdict:
+    """Return whether a table that was worked on is better off, and what VACUUM could not do."""
+    table, before = step.table, step.table.counters
+    holders = [one for one in holders if table.catalog or not one.only_catalogs]
     # What all databases share is held from each of them.
-    here = [one for one in holders if step.table.shared or one.database in ("", record.database)]
+    here = tuple(one for one in holders if table.shared or one.database in ("", database))
     # An old transaction elsewhere is in the snapshots of everybody here, and so a FREEZE stops at it too.
-    aged = [one for one in holders if one.xid_age >= policy.xid_age]
+    aged = tuple(one for one in holders if one.xid_age >= policy.xid_age)
     codes = {reason.code for reason in step.reasons}
     moved = FREEZE in step.actions and after.frozen != before.frozen
     if is_held_back(step, after, policy, bool(here)):
@@ -129,11 +149,11 @@ def _proven(record: Record, step: Step, policy: Policy, after: Counters, holders
     elif codes & AGES and _stays_old(after, before, policy, bool(aged)):
         kept, here = f"is still {age(after)} transactions old after its FREEZE", aged
     else:
-        return replace(record, status=DONE, changed=True)
+        return Verdict(DONE, changed=True)
     # What it could not do is no change, however often it is tried; fresh statistics are one.
     removed = "dead" in codes and _dead(after) < KEPT_SHARE * _dead(before)
     refreshed = ANALYZE in step.actions and bool(codes & {"stats", "missing_stats"})
-    return replace(record, status=PARTIAL, kept=kept, holders=tuple(here), changed=removed or refreshed or moved)
+    return Verdict(PARTIAL, changed=removed or refreshed or moved, kept=kept, holders=here)
 
 
 def _stays_old(after: Counters, before: Counters, policy: Policy, held: bool) -> bool:
@@ -337,29 +357,36 @@ def _of_database(snapshot: Snapshot, why: str, members: Sequence[Record], second
 
 def totals(records: Iterable[Record], considered: int) -> dict[str, Any]:
     """Return the sums over all tables. ``by_reason`` counts why tables were chosen and why they were left."""
-    listed = list(records)
-    worked = [record for record in listed if record.after is not None and record.status in (DONE, PARTIAL)]
+    counts: Counter[str] = Counter()
     by_reason: Counter[str] = Counter()
-    for record in listed:
+    for record in records:
         by_reason.update({record.why} if record.why else {reason.code for reason in record.reasons})
+        if record.status != SKIPPED or record.why not in NOT_CANDIDATES:
+            counts[record.status] += 1
+        if record.after is not None and record.status in (DONE, PARTIAL):
+            before, after = record.bytes_before, record.bytes_after
+            counts["dead_before"] += _dead(record.table.counters)
+            counts["dead_after"] += _dead(record.after)
+            counts["bytes_before"] += before
+            counts["bytes_after"] += after
+            counts["freed"] += max(0, before - after)
+    return {"considered": considered, **{name: counts[name] for name in _TOTALS}, "by_reason": _sorted(by_reason)}
+
+
+def summed(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the totals of several databases as one."""
+    listed = list(parts)
+    by_reason: Counter[str] = Counter()
+    for part in listed:
+        by_reason.update(part["by_reason"])
     return {
-        "considered": considered,
-        "planned": _count(listed, PLANNED),
-        "done": _count(listed, DONE),
-        "partial": _count(listed, PARTIAL),
-        "skipped": sum(record.status == SKIPPED and record.why not in NOT_CANDIDATES for record in listed),
-        "failed": _count(listed, FAILED),
-        "dead_before": sum(_dead(record.table.counters) for record in worked),
-        "dead_after": sum(_dead(record.after) for record in worked if record.after is not None),
-        "bytes_before": sum(record.bytes_before for record in worked),
-        "bytes_after": sum(record.bytes_after for record in worked),
-        "freed": sum(max(0, record.bytes_before - record.bytes_after) for record in worked),
-        "by_reason": dict(sorted(by_reason.items())),
+        **{name: sum(part[name] for part in listed) for name in ("considered", *_TOTALS)},
+        "by_reason": _sorted(by_reason),
     }
 
 
-def _count(records: Iterable[Record], status: str) -> int:
-    return sum(record.status == status for record in records)
+def _sorted(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items()))
 
 
 def failure(records: Iterable[Record], fail_on_skipped: frozenset[str], fail_on_blocked: bool = False) -> str:

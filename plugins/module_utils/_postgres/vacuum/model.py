@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
@@ -246,7 +247,7 @@ class Table:
     def partitioned(self) -> bool:
         return self.kind == "p"
 
-    @property
+    @cached_property
     def pages(self) -> int:
         """About how many pages it has now: ``relpages`` grown by the rows since; from the rows alone when unknown."""
         here = self.counters.live + self.counters.dead
@@ -274,7 +275,7 @@ class Snapshot:
     again: bool = False
     schemas: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def subject(self) -> str:
         """How findings name the database."""
         return f"{self.label}: {one_line(quote_name(self.database))}"

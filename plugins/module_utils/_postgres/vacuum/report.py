@@ -17,6 +17,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome impor
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import ConnectionOptions, Holder, instant
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.evaluate import (
     failure,
+    summed,
     totals,
     worth_naming,
 )
@@ -122,6 +123,7 @@ def report(
     *holders* are those that were there before it, *findings* those about the whole cluster.
     """
     records = [record for one in databases for record in one.records]
+    numbers = {one.name: totals(one.records, one.considered) for one in databases}
     queries = [text for one in databases for text in one.queries]
     troubled = [record for record in records if record.status in (FAILED, PARTIAL) or _is_owed(record)]
     fine = [record for record in records if record.status in (DONE, PLANNED)]
@@ -134,12 +136,12 @@ def report(
         findings=[*findings, *(finding for one in databases for finding in one.findings)],
         observed_at=now,
         actions=[*(_closing_action(one, connection.label) for one in databases if one.closing), *map(_action, steps)],
-        metrics=[metric for one in databases for metric in _metrics(connection.label, one)],
+        metrics=[metric for one in databases for metric in _metrics(connection.label, one.name, numbers[one.name])],
         seconds=seconds,
         extra={
-            "vacuum": totals(records, sum(one.considered for one in databases)),
+            "vacuum": summed(numbers.values()),
             "tables": [record.as_dict() for record in shown],
-            "databases": [_database(one) for one in databases],
+            "databases": [_database(one, numbers[one.name]) for one in databases],
             "blockers": [holder.as_dict() for holder in worth_naming(holders, records, OLD_TRANSACTION)],
             "queries": queries[:LISTED_QUERIES],
         },
@@ -216,9 +218,8 @@ def _closing_action(database: Looked, cluster: str) -> Action:
     return Action(subject, database.closing, status, reason, database.seconds)
 
 
-def _metrics(cluster: str, database: Looked) -> list[Metric]:
-    labels = {"cluster": cluster, "database": database.name}
-    numbers = totals(database.records, database.considered)
+def _metrics(cluster: str, database: str, numbers: Mapping[str, Any]) -> list[Metric]:
+    labels = {"cluster": cluster, "database": database}
     return [
         Metric("pg_vacuum_tables_considered", numbers["considered"], "count", labels),
         Metric("pg_vacuum_tables_done", numbers["done"], "count", labels),
@@ -227,8 +228,7 @@ def _metrics(cluster: str, database: Looked) -> list[Metric]:
     ]
 
 
-def _database(database: Looked) -> dict[str, Any]:
-    numbers = totals(database.records, database.considered)
+def _database(database: Looked, numbers: Mapping[str, Any]) -> dict[str, Any]:
     if database.why:
         status = SKIPPED
     elif numbers["failed"] or database.lost is not None:

@@ -72,6 +72,7 @@ def test_the_result_of_a_module_is_what_the_task_did():
         "counts": counts,
         "seconds": 2.0,
         "changed": True,
+        "deferred": False,
         "findings": [STALE],
         "actions": [STEP],
         "metrics": [metric],
@@ -237,3 +238,10 @@ def test_an_item_that_was_skipped_counts_for_nothing():
 def test_a_role_that_skipped_everything_did_not_do_well_it_did_nothing():
     task = finish({"skipped": True, "changed": False})
     assert (task["worst"], task["counts"]["info"], task["counts"]["ok"]) == ("info", 1, 0)
+
+
+def test_what_a_module_puts_off_until_its_window_is_told():
+    assert finished_task(TASK, result(), None, NOW)["deferred"] is False
+    loop = {"results": [result(), result(deferred=True)]}
+    assert finished_task(TASK, loop, None, NOW)["deferred"] is True
+    assert finished_task(TASK, {"deferred": True}, None, NOW)["deferred"] is False, "it is no module of ours"

@@ -43,6 +43,11 @@ def finding(severity, code="host.memory_low"):
     return {"code": code, "subject": "memory", "severity": severity, "message": "m"}
 
 
+def test_what_was_put_off_is_not_done_for_its_period():
+    assert is_settled(record("info", SETTLES_ACTING, deferred=True), "2026-11-22", "f00d") is False
+    assert is_settled(record("info", SETTLES_ACTING, deferred=False), "2026-11-22", "f00d") is True
+
+
 @pytest.mark.parametrize(
     ("worst", "check", "acting"),
     [

@@ -32,6 +32,14 @@ def test_the_settings_of_a_session() -> None:
     assert sql.settings_query(2).count("pg_catalog.set_config(%s, %s, false)") == 2
 
 
+def test_a_session_that_only_looks_can_change_nothing_and_waits_for_nobody() -> None:
+    settings = dict(sql.session_settings(150018, replace(SESSION, read_only=True), None))
+    assert settings["default_transaction_read_only"] == "on"
+    assert settings["default_transaction_isolation"] == "read committed"
+    assert settings["row_security"] == "off", "rows that are filtered away would look absent"
+    assert "default_transaction_read_only" not in dict(sql.session_settings(150018, SESSION, None))
+
+
 def test_settings_are_applied_only_in_a_process_that_is_ours() -> None:
     query = sql.owned_settings_query(2)
     assert query.startswith("SELECT pg_catalog.pg_backend_pid(), ")

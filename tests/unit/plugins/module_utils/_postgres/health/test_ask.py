@@ -32,7 +32,7 @@ class Server:
             if word in sql:
                 raise ServerError(state, f"refused because of {word}")
         questions = sql.count("\n(")
-        return [(values[0], *(f"answer {number}" for number in range(questions)))]
+        return [(values[0], *(f'"answer {number}"' for number in range(questions)))]
 
 
 class Clock:
@@ -56,7 +56,7 @@ def test_all_go_in_one_statement_with_their_parameters_in_order():
     server = Server()
     assert asker(server).ask(ONE, TWO, THREE) == {"one": "answer 0", "two": "answer 1", "three": "answer 2"}
     ((sql, values),) = server.sent
-    assert sql == "SELECT %s::int,\n(SELECT first),\n(SELECT second),\n(SELECT third)"
+    assert sql == "SELECT %s::int,\n(SELECT first)::text,\n(SELECT second)::text,\n(SELECT third)::text"
     assert values[1:] == [1, 2, 3]
 
 

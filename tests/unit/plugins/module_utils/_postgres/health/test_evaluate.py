@@ -127,7 +127,7 @@ def test_a_database_that_should_have_let_us_in_is_unknown():
 def test_the_record_of_a_part_is_short():
     many = (30, tuple(Twin(f"public.i{number}", "public.t", 8192, 0, "k", True, False) for number in range(30)))
     entry = record(evaluate(seen(within={"duplicate_indexes": many}), policy())["duplicate_indexes"])
-    assert (entry["status"], entry["value"], len(entry["items"]), len(entry["sql"])) == ("warning", 30, 10, 10)
+    assert (entry["status"], entry["value"], len(entry["items"]), len(entry["sql"])) == ("warning", 30, 5, 5)
     assert entry["advice"] == "k does its work: DROP INDEX CONCURRENTLY public.i0;"
     assert record(evaluate(seen(), policy())["duplicate_indexes"])["advice"] == ""
 

@@ -104,10 +104,10 @@ def test_a_slow_statement_is_told_without_its_values():
 
 
 def test_hidden_texts_are_a_matter_of_a_grant():
-    hidden = statement(HIDDEN_TEXT, queryid=None, user=None, database=None)
+    hidden = statement(HIDDEN_TEXT, queryid=None)
     verdict = slow_queries(snapshot(), policy(), Statements(None, 1, 6.0, (hidden,), (hidden,)))
     assert told(verdict) == {
-        "main: a dropped database.query hidden": ("pg.slow_query", "warning"),
+        "main: shop.query hidden": ("pg.slow_query", "warning"),
         "main: slow_queries": ("pg.health_not_permitted", "unknown"),
     }
 

@@ -57,6 +57,8 @@ def test_the_nearer_limit_counts() -> None:
         ("42704", "vanished"),
         ("3F000", "vanished"),
         ("53100", "stop"),
+        ("53200", "no_room"),
+        ("53300", "no_room"),
         ("25006", "stop"),
         ("XX001", "fail"),
         ("22012", "fail"),
@@ -98,8 +100,7 @@ def test_waiting_adds_up() -> None:
     assert (progress.why, progress.attempt.count, progress.attempt.waited) == ("lock", 2, 4.0)
     assert progress.attempt.seconds == 0.0
     assert progress.attempt.message == "another session holds a lock on it: canceling statement due to lock timeout"
-    progress.measured(before=(1, 2, 3))
-    progress.measured(after=(4, 5, 6))
+    progress.sizes_before, progress.sizes_after = (1, 2, 3), (4, 5, 6)
     assert (progress.attempt.sizes_before, progress.attempt.sizes_after) == ((1, 2, 3), (4, 5, 6))
 
 
