@@ -17,8 +17,8 @@ description:
     is silent or speaks no TLS) becomes one finding of severity V(unknown) that names it and the next step; all others
     are judged. The module itself fails only for options that it cannot understand or without its Python library.
   - Files are PEM, DER, PKCS#7 or PKCS#12. A PEM file may hold several certificates, with or without a private key and
-    text around them; each is read on its own, so that one damaged certificate hides none of the others. A Java key store
-    (JKS) is named as such, with the command that converts it.
+    text around them; each is read on its own, so that one damaged certificate hides none of the others. A Java key
+    store (JKS) is named as such, with the command that converts it.
   - An endpoint may begin in clear text (STARTTLS), want a client certificate, or have several addresses.
   - A certificate that is expired, self-signed or of an unknown issuer still shows its dates.
 author:
@@ -27,8 +27,8 @@ requirements:
   - cryptography (Python library on the host; C(python3-cryptography) in Debian and Red Hat systems)
 notes:
   - The chain of an endpoint is verified against the authorities of the host, or those of O(endpoints[].ca_path).
-  - No private key, passphrase or PEM text is ever returned. Private keys are read only with O(check_key) or where one is
-    in a file of O(files) itself, and only the SHA-256 of the public half is kept.
+  - No private key, passphrase or PEM text is ever returned. Private keys are read only with O(check_key) or where one
+    is in a file of O(files) itself, and only the SHA-256 of the public half is kept.
   - Proxies from the environment are not used.
 options:
   files:
@@ -202,8 +202,8 @@ options:
     default: false
   chain:
     description:
-      - V(chain) judges the dates of intermediates too, V(leaf) those of the other certificates alone. V(verified) judges
-        those on the way from the certificate to the authority, which includes authorities that only the host has.
+      - V(chain) judges the dates of intermediates too, V(leaf) those of the other certificates alone. V(verified)
+        judges those on the way from the certificate to the authority, which includes authorities that only the host has.
       - A root never decides, because clients use their own copy of it, nor does a certificate that is on no way from
         another one upwards.
     type: str
@@ -244,8 +244,8 @@ options:
     default: TLSv1.2
   tls_versions:
     description:
-      - Whether each endpoint is asked which versions of TLS it accepts, by one more handshake for each. Without it, only
-        the version that was agreed on is known.
+      - Whether each endpoint is asked which versions of TLS it accepts, by one more handshake for each. Without it,
+        only the version that was agreed on is known.
     type: bool
     default: false
   hsts:
@@ -492,8 +492,8 @@ certificates:
       type: bool
     chain:
       description: >-
-        Every certificate in its order (the first 20), with its role (V(leaf), V(intermediate), V(root) or V(unused)) and
-        the state by its dates.
+        Every certificate in its order (the first 20), with its role (V(leaf), V(intermediate), V(root) or V(unused))
+        and the state by its dates.
       returned: always
       type: list
       elements: dict

@@ -433,7 +433,7 @@ tables:
     - One record for each table that O(report) asks for, those that went wrong first.
     - C(status) is V(planned), V(done), V(skipped), V(failed), or V(partial) when dead rows were held back.
     - With O(mode=full) a record also has C(method), C(lock_mode), C(disk_bytes) and C(disk_need), and its states have
-      C(bloat_bytes), C(bloat_ratio), C(bloat_method), C(bloat_confidence) and C(filenode), by which a rewrite is proven.
+      C(bloat_bytes), C(bloat_ratio), C(bloat_method), C(bloat_confidence) and C(filenode), which proves a rewrite.
   returned: success
   type: list
   elements: dict
@@ -511,8 +511,8 @@ blockers:
       hint: "Let its consumer catch up, or drop it: SELECT pg_drop_replication_slot('reporting');"
 progress:
   description:
-    - The file on the host to which the work writes how far it is, for C(tail -f); null when there was nothing to do, and
-      in check mode. The next run begins it anew.
+    - The file on the host to which the work writes how far it is, for C(tail -f); null when there was nothing to do,
+      and in check mode. The next run begins it anew.
   returned: success
   type: str
   sample: /var/lib/upkeep/progress/main-pg_vacuum.log
