@@ -612,7 +612,7 @@ def test_the_role_works_on_each_cluster(place: Place) -> None:
     clusters = [place.options(), place.options(name="again", jobs=2, synchronous_commit=False)]
     for cluster in clusters:
         del cluster["state_dir"]
-    looked, planned = play(place, "check", clusters, "-vvv")
+    looked, planned = play(place, "vacuum", clusters, "-vvv", "--check")
     assert looked.code == 0, looked.output
     assert [one["vacuum"]["planned"] for one in planned["results"]] == [1, 1]
     worked, done = play(place, "vacuum", clusters, "-vvv", "--diff")
