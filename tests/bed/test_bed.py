@@ -12,6 +12,7 @@ import pytest
 from tests.bed import data
 from tests.bed.fixtures import BackupTree
 from tests.bed.postgres import Cluster
+from tests.bed.standby import Standby
 
 
 def test_the_server_is_the_wanted_one_and_not_roots(postgres_cluster: Cluster) -> None:
@@ -76,6 +77,21 @@ def test_a_crashed_server_recovers(postgres_cluster: Cluster, postgres_database:
     idle.close()
     assert postgres_cluster.execute("SELECT one FROM kept", database=postgres_database) == [(1,)]
     assert "database system was not properly shut down" in postgres_cluster.log.read_text()
+
+
+def test_a_standby_follows_is_read_only_and_leaves_no_slot(postgres_cluster: Cluster, postgres_database: str) -> None:
+    with Standby(postgres_cluster) as standby:
+        standby.wait_until_streaming()
+        postgres_cluster.execute("CREATE TABLE copied AS SELECT 1 AS one", database=postgres_database)
+        standby.catch_up()
+        assert standby.execute("SELECT one FROM copied", database=postgres_database) == [(1,)]
+        with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
+            standby.execute("DROP TABLE copied", database=postgres_database)
+        slots = "SELECT slot_name, active FROM pg_replication_slots"
+        assert postgres_cluster.execute(slots) == [("standby", True)]
+        standby.promote()
+        standby.execute("DROP TABLE copied", database=postgres_database)
+    assert postgres_cluster.execute(slots) == []
 
 
 def test_good_backups_restore_and_say_when_they_were_taken(backup_tree: BackupTree, postgres_cluster: Cluster) -> None:

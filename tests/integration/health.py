@@ -41,7 +41,8 @@ class Checked(Cluster):
         super()._initdb()
         if self.binaries.major >= 18:
             return
-        argv = [self.binaries.tool("pg_checksums"), "--enable", "--no-sync", "-D", self.data_directory]
+        tool, data = self.binaries.tool("pg_checksums"), str(self.data_directory)
+        argv = [str(tool), "--enable", "--no-sync", "-D", data]
         answer = run(argv, env=self.environment(), cwd=self.home, account=self._account.ids)
         if answer.returncode != 0:
             raise BedError(f"pg_checksums failed: {answer.stderr.strip()}")
@@ -131,6 +132,7 @@ def codes(result: Mapping[str, Any]) -> set[str]:
 
 
 def finding(result: Mapping[str, Any], code: str) -> Result:
+    one: Result
     (one,) = (each for each in result["findings"] if each["code"] == code)
     return one
 

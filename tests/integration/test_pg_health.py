@@ -20,13 +20,18 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.ar
 from tests.bed.pgbouncer import Pgbouncer
 from tests.bed.postgres import Cluster, cache_directory, find_or_bring
 from tests.bed.standby import Standby
-from tests.integration.health import SOUND, Checked, Looked, codes, finding, found, statements_in, status
+from tests.integration.health import BUILDING, SOUND, Checked, Looked, codes, finding, found, statements_in, status
 from tests.integration.module import run_module
-from tests.integration.vacuuming import ROLE, quote
+from tests.integration.vacuuming import ROLE, Result, quote
 
 BOTH_DRIVERS = pytest.mark.parametrize("driver", PREFERENCE)
 # A young server has not read much, and nobody waits a month for a test.
-AT_ONCE: dict[str, Any] = {"cache_hit_min_blocks": 0, "cache_hit_warning": "0", "cache_hit_critical": "0"}
+AT_ONCE: dict[str, Any] = {
+    "cache_hit_min_blocks": 0,
+    "cache_hit_warning": "0",
+    "cache_hit_critical": "0",
+    "slow_query": "1h",
+}
 # One that works at once with what a test has just made.
 SMALL: dict[str, Any] = {"unused_index_min_size": "8KiB", "unused_index_period": "0"}
 
@@ -68,7 +73,7 @@ def test_a_sound_server_gives_no_cause_for_a_word(place: Looked, driver: str) ->
     assert (result["in_recovery"], result["changed"]) == (False, False)
     assert all(parse_rfc3339(result[key]) for key in ("started", "stats_reset"))
     assert [table["database"] for table in result["tables"]] == [place.database] * 10
-    assert result["tables"][0]["table"] == "pg_catalog.pg_proc"
+    assert result["tables"][0]["table"].startswith("pg_catalog.")
     sizes = {
         entry["labels"].get("database"): entry["value"]
         for entry in result["metrics"]
@@ -213,7 +218,7 @@ def test_open_transactions_and_long_queries_are_told_without_their_text(place: L
 def test_maintenance_that_takes_long_is_a_remark(place: Looked) -> None:
     place.execute("CREATE TABLE t AS SELECT 1 AS id")
     with place.session("UPDATE t SET id = id") as other, place.beside("CREATE INDEX CONCURRENTLY i ON t (id)"):
-        place.wait_for(f"SELECT pid FROM pg_stat_progress_create_index WHERE datname = '{place.database}'")
+        place.wait_for(BUILDING.format(place.database))
         result = place.call("long_queries", "invalid_indexes", long_query="0")
         other.rollback()
     one = finding(result, "pg.long_query")
@@ -269,17 +274,19 @@ def test_slow_statements_are_told_without_values(place: Looked) -> None:
     place.execute("SELECT pg_stat_statements_reset()", "SELECT pg_sleep(0.3), 'top secret', 4711")
     place.execute(f"CREATE ROLE {ROLE} PASSWORD 'top secret'", f"DROP ROLE {ROLE}")
     place.execute("CREATE TABLE t AS SELECT pg_sleep(0.3)::text, 'top secret' AS word")
-    result = place.call("slow_queries", slow_query="200ms", top=50)
-    texts = {entry["query"] for entry in result["checks"]["slow_queries"]["items"]}
-    slow = [each for each in result["findings"] if each["code"] == "pg.slow_query"]
-    assert len(slow) == result["checks"]["slow_queries"]["value"] == 2
-    assert any("pg_sleep" in each["message"] for each in slow)
-    assert all(each["subject"].startswith(f"main: {place.database}.query ") for each in slow)
-    assert any("CREATE ROLE" in text for text in texts)
+
+    def slept(result: Result) -> list[Result]:
+        return [each for each in result["findings"] if "pg_sleep" in each["message"]]
+
+    result = place.call("slow_queries", slow_query="250ms", top=50)
+    assert [each["code"] for each in slept(result)] == ["pg.slow_query"] * 2
+    assert result["checks"]["slow_queries"]["value"] >= 2
+    assert all(each["subject"].startswith(f"main: {place.database}.query ") for each in slept(result))
+    assert any("CREATE ROLE" in entry["query"] for entry in result["checks"]["slow_queries"]["items"])
     assert "top secret" not in json.dumps(result)
-    assert "4711" not in json.dumps(result)
+    assert "4711" not in json.dumps([entry["query"] for entry in result["checks"]["slow_queries"]["items"]])
     assert place.call("slow_queries", slow_query="1h")["findings"] == []
-    assert place.call("slow_queries", slow_query="200ms", slow_query_min_calls=2)["findings"] == []
+    assert slept(place.call("slow_queries", slow_query="250ms", slow_query_min_calls=2)) == []
 
 
 def test_statements_are_looked_for_in_every_database_that_is_named(place: Looked) -> None:
@@ -409,7 +416,7 @@ def test_a_standby_that_stands_still_is_seen_from_both_sides(place: Looked) -> N
     with Standby(place.cluster) as standby:
         standby.wait_until_streaming()
         standby.catch_up()
-        there = Looked(standby, place.database, place.folder)  # type: ignore[arg-type]  # it is used as a cluster
+        there = Looked(standby, place.database, place.folder)
         assert there.call("replication")["findings"] == []
         assert place.call("replication")["findings"] == []
         standby.execute("SELECT pg_wal_replay_pause()")
@@ -438,7 +445,7 @@ def test_a_standby_without_its_primary_and_a_primary_without_its_standby(place: 
         standby.catch_up()
         standby.execute("ALTER SYSTEM SET primary_conninfo = ''")
         standby.execute("SELECT pg_reload_conf()")
-        there = Looked(standby, place.database, place.folder)  # type: ignore[arg-type]  # it is used as a cluster
+        there = Looked(standby, place.database, place.folder)
         place.wait_for("SELECT 1 FROM pg_replication_slots WHERE slot_name = 'standby' AND NOT active")
         alone = there.call("replication")
         try:
@@ -510,7 +517,8 @@ def test_twins_are_told_and_what_only_looks_like_one_is_not(place: Looked) -> No
     assert twins.items() <= told.items()
     severities = {each["evidence"]["exact"]: each["severity"] for each in result["findings"]}
     assert severities == {True: "warning", False: "info"}
-    place.execute(*result["checks"]["duplicate_indexes"]["sql"])
+    for _round in range(2):  # of each part the first five are there to paste
+        place.execute(*place.call("duplicate_indexes")["checks"]["duplicate_indexes"]["sql"])
     assert place.call("duplicate_indexes")["findings"] == [], "what it says to paste ends it"
 
 
@@ -554,13 +562,18 @@ def test_indexes_of_partitions_are_judged_by_the_whole(place: Looked) -> None:
     result = place.call("unused_indexes", "duplicate_indexes", "invalid_indexes", **SMALL)
     by_code = {code: {each["subject"] for each in result["findings"] if each["code"] == code} for code in codes(result)}
     assert by_code == {
-        "pg.index_unused": {place.name("public.unread"), place.name("public.twin")},
+        "pg.index_unused": {place.name("public.unread"), place.name("public.twin"), *read_long_ago(place)},
         "pg.index_duplicate": {place.name("public.twin")},
         "pg.index_incomplete": {place.name("public.incomplete")},
     }
     assert result["checks"]["duplicate_indexes"]["sql"] == ["DROP INDEX public.twin;"], "not CONCURRENTLY: it cannot be"
     place.execute(*result["checks"]["unused_indexes"]["sql"])
     assert codes(place.call("unused_indexes", "duplicate_indexes", **SMALL)) == set()
+
+
+def read_long_ago(place: Looked) -> set[str]:
+    """From 16 on, what was read at any time was read long ago, where no time at all is long."""
+    return {place.name("public.read")} if place.major >= 16 else set()
 
 
 def test_unused_indexes_are_those_that_serve_nothing(place: Looked) -> None:
@@ -577,8 +590,9 @@ def test_unused_indexes_are_those_that_serve_nothing(place: Looked) -> None:
         "SET enable_seqscan = off; SELECT count(*) FROM t WHERE a = 5",
     )
     old_enough = place.call("unused_indexes", unused_index_min_size="100KiB", unused_index_period="0")
-    assert found(old_enough) == {place.name("public.unread"): ("pg.index_unused", "warning")}
-    assert old_enough["checks"]["unused_indexes"]["sql"] == ["DROP INDEX CONCURRENTLY public.unread;"]
+    assert set(found(old_enough)) == {place.name("public.unread"), *read_long_ago(place)}
+    assert codes(old_enough) == {"pg.index_unused"}
+    assert "DROP INDEX CONCURRENTLY public.unread;" in old_enough["checks"]["unused_indexes"]["sql"]
     young = place.call("unused_indexes", unused_index_min_size="100KiB")
     assert found(young) == {f"main: {place.database} unused_indexes": ("pg.index_usage_unknown", "unknown")}
     assert "it takes 30d to tell" in young["findings"][0]["message"]
@@ -773,7 +787,7 @@ def test_any_name_can_be_told_and_pasted(place: Looked) -> None:
     assert len([each for each in result["findings"] if each["code"] == "pg.sequence_near_end"]) == len(NAMES)
     for each in result["findings"]:
         assert "\n" not in each["subject"] + each["message"] + each["remedy"], each
-    for _round in range(3):  # of each part the first ten are there to paste
+    for _round in range(2):  # of each part the first five are there to paste
         for part in parts:
             for text in result["checks"][part]["sql"]:
                 place.execute(text)
@@ -840,7 +854,7 @@ def test_what_waits_for_a_lock_is_unknown_and_the_rest_is_judged(place: Looked) 
     place.execute("CREATE TABLE t (id serial, a int)", "CREATE INDEX one ON t (a)", "CREATE INDEX two ON t (a)")
     with place.session("LOCK TABLE pg_catalog.pg_sequence IN ACCESS EXCLUSIVE MODE"):
         result = place.call("sequences", "duplicate_indexes", "invalid_indexes", "connections", lock_timeout="100ms")
-        late = place.call("sequences", "duplicate_indexes", lock_timeout="0", statement_timeout="300ms")
+        late = place.call("sequences", "duplicate_indexes", lock_timeout="0", statement_timeout="1500ms")
     assert found(result) == {
         f"main: {place.database} sequences": ("pg.health_locked", "unknown"),
         place.name("public.two"): ("pg.index_duplicate", "warning"),
@@ -863,7 +877,7 @@ def test_a_table_that_somebody_has_for_himself_holds_nothing_up(place: Looked) -
 def test_when_the_time_is_over_the_rest_is_unknown(place: Looked) -> None:
     place.execute("CREATE TABLE t (id serial, a int)")
     with place.session("LOCK TABLE pg_catalog.pg_sequence IN ACCESS EXCLUSIVE MODE"):
-        result = place.call("sequences", "bloat", "connections", "large_objects", lock_timeout="0", time_limit="1s")
+        result = place.call("sequences", "bloat", "connections", "large_objects", lock_timeout="0", time_limit="3s")
     assert status(result, "connections") == "ok"
     assert {each["code"] for each in result["findings"]} <= {"pg.health_timed_out", "pg.health_out_of_time"}
     assert status(result, "bloat") == "unknown"
@@ -901,3 +915,91 @@ def test_a_pooler_by_transaction_is_refused_and_one_by_session_is_fine(place: Lo
     with Pgbouncer(place.cluster, "session") as pool:
         result = place.call("connections", "sequences", login_host=pool.host, login_port=pool.port, ssl_mode="disable")
     assert result["summary"]["worst"] == "ok"
+
+
+@pytest.mark.soak
+def test_ten_thousand_tables_take_seconds(place: Looked) -> None:
+    for start in range(0, 10_000, 500):  # a transaction has a lock on each of its tables
+        place.execute(
+            f"""DO $$ BEGIN FOR n IN {start}..{start + 499} LOOP
+                EXECUTE format('CREATE TABLE t%s (id serial PRIMARY KEY, a int)', n);
+                EXECUTE format('CREATE INDEX ON t%s (a)', n);
+                EXECUTE format('INSERT INTO t%s (a) SELECT g FROM generate_series(1, 20) g', n);
+                COMMIT;
+            END LOOP; END $$"""
+        )
+    place.execute("ANALYZE")
+    result = place.call(**AT_ONCE)
+    assert result["summary"]["seconds"] < 20, "on a quiet machine it is one"
+    assert not codes(result) & {"pg.health_timed_out", "pg.health_out_of_time", "pg.health_unreadable"}
+    assert len(json.dumps(result)) < 40_000
+
+
+# --- odd servers ------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_set_for_a_database_does_not_change_the_answers(place: Looked) -> None:
+    odd = {
+        "default_transaction_isolation": "serializable",
+        "default_transaction_deferrable": "on",
+        "standard_conforming_strings": "off",
+        "search_path": "nowhere",
+        "datestyle": "'German, DMY'",
+        "intervalstyle": "iso_8601",
+        "timezone": "'GMT+5'",
+        "statement_timeout": "1000",
+        "row_security": "on",
+    }
+    place.execute(
+        "CREATE SCHEMA nowhere",
+        "CREATE FUNCTION nowhere.age(xid) RETURNS int LANGUAGE sql AS 'SELECT 2147483647'",
+        "CREATE TABLE nowhere.pg_class (oid int)",
+        "CREATE TABLE t (id serial, a int)",
+        "CREATE INDEX one ON t (a)",
+        "CREATE INDEX two ON t (a)",
+    )
+    for name, value in odd.items():
+        place.execute(f"ALTER DATABASE {place.database} SET {name} = {value}", database="postgres")
+    try:
+        with place.session("SELECT 1"):
+            result = place.call(**AT_ONCE)
+    finally:
+        place.execute(f"ALTER DATABASE {place.database} RESET ALL", database="postgres")
+    assert {each["subject"]: each["code"] for each in result["findings"]} == {
+        place.name("public.two"): "pg.index_duplicate"
+    }
+
+
+def test_names_without_an_encoding_come_out_and_go_back(place: Looked) -> None:
+    name = f"{place.database}_ascii"
+    place.cluster.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII'")
+    try:
+        there = place.cluster.connect(name, client_encoding="LATIN1")
+        there.autocommit = True
+        with there.cursor() as cursor:
+            cursor.execute('CREATE TABLE "caf\xe9" (id serial, a int)')
+            cursor.execute('CREATE INDEX one ON "caf\xe9" (a)')
+            cursor.execute('CREATE INDEX "zw\xf6lf" ON "caf\xe9" (a)')
+        there.close()
+        for driver in PREFERENCE:
+            result = place.call("duplicate_indexes", "sequences", "sizes", driver=driver, databases=[name])
+            assert found(result) == {f'main: {name}.public."zw\xf6lf"': ("pg.index_duplicate", "warning")}
+    finally:
+        place.cluster.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_an_extension_in_a_schema_with_an_odd_name_is_asked_there(place: Looked, role: dict[str, str]) -> None:
+    schema = quote('odd "100%" {name}')
+    place.execute(
+        "DROP EXTENSION pg_stat_statements",
+        f"CREATE SCHEMA {schema}",
+        f"CREATE EXTENSION pg_stat_statements SCHEMA {schema}",
+        f"SELECT {schema}.pg_stat_statements_reset()",
+        "SELECT pg_sleep(0.1)",
+    )
+    result = place.call("slow_queries", slow_query="50ms")
+    assert codes(result) == {"pg.slow_query"}
+    refused = place.call("slow_queries", "connections", **role)
+    assert found(refused) == {"main: slow_queries": ("pg.health_not_permitted", "unknown")}
+    place.execute(f"GRANT USAGE ON SCHEMA {schema} TO {role['login_user']}")
+    assert "pg_monitor" in finding(place.call("slow_queries", **role), "pg.health_not_permitted")["remedy"]

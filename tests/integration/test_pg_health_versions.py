@@ -102,7 +102,7 @@ def test_a_standby_answers_every_part(place: Looked) -> None:
     with Standby(place.cluster) as standby:
         standby.wait_until_streaming()
         standby.catch_up()
-        there = Looked(standby, place.database, place.folder)  # type: ignore[arg-type]  # it is used as a cluster
+        there = Looked(standby, place.database, place.folder)
         result = there.call(cache_hit_min_blocks=10**15)
         assert place.call("replication")["findings"] == []
     assert codes(result) - EXPECTED == FILLED | {"pg.standby_not_judged"}

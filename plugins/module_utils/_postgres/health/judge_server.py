@@ -106,16 +106,7 @@ def _old_database(snapshot: Snapshot, policy: Policy, row: DatabaseRow, share: f
         kind, age = "multixacts", row.multixact_age
     oldest = _oldest_tables(snapshot, row.name)
     quoted = one_line(quote_name(row.name))
-    tables = ", ".join(each["sql_name"] for each in oldest)
-    if tables:
-        advice = f"Remove what holds old rows first (xmin_holders), then, in {quoted}:"
-        sql = f"VACUUM (FREEZE, VERBOSE) {tables};"
-    else:
-        advice = f"Remove what holds old rows first (xmin_holders), then find the oldest tables in {quoted}:"
-        sql = (
-            "SELECT oid::regclass, age(relfrozenxid), mxid_age(relminmxid) FROM pg_class "
-            "WHERE relkind IN ('r', 'm', 't') ORDER BY greatest(age(relfrozenxid), mxid_age(relminmxid)) DESC LIMIT 20;"
-        )
+    advice, sql = _freezing(row, oldest)
     return problem(
         "pg.wraparound",
         snapshot.subject(quote_name(row.name)),
@@ -125,6 +116,23 @@ def _old_database(snapshot: Snapshot, policy: Policy, row: DatabaseRow, share: f
         {"xid_age": row.frozen_age, "mxid_age": row.multixact_age, "distance": WRAPAROUND_DISTANCE, "oldest": oldest},
         advice,
         sql,
+    )
+
+
+def _freezing(row: DatabaseRow, oldest: list[Mapping[str, Any]]) -> tuple[str, str]:
+    """Return what makes a database younger, and the statement to begin with."""
+    quoted = quote_name(row.name)
+    first = "Remove what holds old rows first (xmin_holders)"
+    if not row.accepts_connections:
+        advice = f"{first}; then autovacuum does it by itself. Else let somebody in for a VACUUM (FREEZE):"
+        return advice, f"ALTER DATABASE {quoted} ALLOW_CONNECTIONS true;"
+    advice = f"{first}, then freeze {one_line(quoted)} (pg_vacuum in the mode freeze), there beginning with:"
+    if oldest:
+        tables = ", ".join(each["sql_name"] for each in oldest)
+        return advice, f"VACUUM (FREEZE, VERBOSE) {tables};"
+    return advice, (
+        "SELECT oid::regclass, age(relfrozenxid), mxid_age(relminmxid) FROM pg_class WHERE relkind IN ('r', 'm', 't') "
+        "ORDER BY greatest(age(relfrozenxid), mxid_age(relminmxid)) DESC LIMIT 20;"
     )
 
 

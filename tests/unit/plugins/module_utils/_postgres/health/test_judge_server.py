@@ -72,10 +72,15 @@ def test_the_oldest_tables_are_named_where_they_are_known():
         {"sql_name": "public.a", "xid_age": 9, "mxid_age": 0},
         {"sql_name": 'public."B"', "xid_age": 8, "mxid_age": 0},
     )
-    rows = (database(frozen_age=2**31 - 1), database("other", frozen_age=2**31 - 2))
+    rows = (
+        database(frozen_age=2**31 - 1),
+        database("other", frozen_age=2**31 - 2),
+        database("template0", frozen_age=2**31 - 3, accepts_connections=False),
+    )
     verdict = wraparound(snapshot(databases=rows, places=(Place("shop", {"wraparound": tables}),)), policy())
     assert sql_of(verdict)[0] == 'VACUUM (FREEZE, VERBOSE) public.a, public."B";'
     assert sql_of(verdict)[1].startswith("SELECT oid::regclass")
+    assert sql_of(verdict)[2] == "ALTER DATABASE template0 ALLOW_CONNECTIONS true;"
 
 
 def statement(text="SELECT $1", mean=2.0, **changed):
