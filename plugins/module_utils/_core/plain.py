@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import math
+import re
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -18,6 +19,7 @@ from uuid import UUID
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Severity
 
 _WRITTEN_AS_TEXT = (PurePath, UUID, IPv4Address, IPv6Address)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def to_plain(value: Any, strict: bool = True) -> Any:
@@ -96,3 +98,8 @@ def _encodable(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-8", errors="backslashreplace").decode()
     return text
+
+
+def one_line(text: str) -> str:
+    r"""Return *text* with control characters written out (``\n``), so that a name cannot break a line of a report."""
+    return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
