@@ -203,7 +203,8 @@ options:
   chain:
     description:
       - V(chain) judges the dates of intermediates too, V(leaf) those of the other certificates alone. V(verified)
-        judges those on the way from the certificate to the authority, which includes authorities that only the host has.
+        judges those on the way from the certificate to the authority, which includes authorities that only the host
+        has.
       - A root never decides, because clients use their own copy of it, nor does a certificate that is on no way from
         another one upwards.
     type: str

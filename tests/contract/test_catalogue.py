@@ -28,9 +28,7 @@ from tests.contract.collection import (
 CATALOGUE = read_catalogue({})
 LOOKING = [entry for entry in CATALOGUE.values() if not entry.acts]
 ACTING = [entry for entry in CATALOGUE.values() if entry.acts]
-SOURCES = sorted(
-    {name for entry in CATALOGUE.values() for name in (entry.source, entry.policy, entry.account) if name}
-)
+SOURCES = sorted({name for entry in CATALOGUE.values() for name in (entry.source, entry.policy, entry.account) if name})
 NOW = datetime(2026, 11, 22, 4, 13, tzinfo=timezone.utc)
 
 
