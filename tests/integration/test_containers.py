@@ -67,8 +67,8 @@ def test_much_output_is_cut(daemon: Daemon, found: Description) -> None:
 def test_a_program_that_does_not_end_is_left(daemon: Daemon, found: Description, script: str) -> None:
     started = time.monotonic()
     with pytest.raises(DeadlineExceeded, match="had not ended in the container"):
-        daemon.execute(found, ["timeout", "5", "sh", "-c", script], 0.5)
-    assert time.monotonic() - started < 4.5
+        daemon.execute(found, ["timeout", "60", "sh", "-c", script], 0.5)
+    assert time.monotonic() - started < 40
     assert daemon.execute(found, ["true"], 30).status == 0
 
 

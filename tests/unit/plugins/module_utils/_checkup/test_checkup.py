@@ -230,8 +230,8 @@ def test_what_a_check_refuses_of_its_parameters_is_told_apart_from_a_failure(sta
 
 def test_hanging_checks_wait_side_by_side(state):
     started = time.monotonic()
-    result = checkup(state, [item("hang", f"hang{number}", deadline="500ms") for number in range(4)])
-    assert time.monotonic() - started < 1.9
+    result = checkup(state, [item("hang", f"hang{number}", deadline="5s") for number in range(4)])
+    assert time.monotonic() - started < 19
     assert {entry["status"] for entry in result["checks"]} == {"failed"}
 
 
