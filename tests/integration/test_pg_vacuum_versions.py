@@ -461,7 +461,7 @@ def test_a_locked_table_is_skipped_and_the_rest_is_done(place: Place) -> None:
     with place.session("LOCK TABLE locked IN ACCESS EXCLUSIVE MODE"):
         started = time.monotonic()
         result = place.call(**QUICK)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 60
     assert statuses(result) == {"first": "done", "last": "done", "locked": "skipped: lock"}
     locked = record_of(result, "locked")
     assert locked["sqlstate"] == "55P03"

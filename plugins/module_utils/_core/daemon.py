@@ -75,8 +75,9 @@ class Executed:
 class Daemon:
     """One connection to a daemon (Docker's, or podman's, which speaks the same); raises ``ConnectionFailed``."""
 
-    def __init__(self, docker_host: str = "", environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, docker_host: str = "", environ: Mapping[str, str] | None = None) -> None:
         _require_library()
+        environ = os.environ if environ is None else environ
         self.url = daemon_url(docker_host, environ)
         with self._asked():
             settings = docker.utils.kwargs_from_env(environment={**environ, "DOCKER_HOST": self.url})

@@ -17,8 +17,9 @@ from types import ModuleType
 from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import ConnectionFailed, MissingLibrary
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.redact import redact
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import ConnectionOptions, one_line
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import ConnectionOptions
 
 DRIVERS: dict[str, ModuleType] = {}
 IMPORT_ERRORS: dict[str, str] = {}
@@ -250,9 +251,10 @@ def connect(driver: ModuleType, options: ConnectionOptions, database: str, appli
 
 
 def arguments(
-    options: ConnectionOptions, database: str, application: str, environ: Mapping[str, str] = os.environ
+    options: ConnectionOptions, database: str, application: str, environ: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """Return the parameters for libpq; what is empty is left to its service file, environment and defaults."""
+    environ = os.environ if environ is None else environ
     ours: Mapping[str, Any] = {
         "host": options.host,
         "port": options.port,

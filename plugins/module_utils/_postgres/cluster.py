@@ -19,6 +19,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
     LockHeld,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.lock import HostLock
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import HostState, default_directory
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres import sql
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import ServerError, Session, connect
@@ -34,7 +35,6 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model imp
     Server,
     SessionOptions,
     instant,
-    one_line,
     quote_name,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.names import select

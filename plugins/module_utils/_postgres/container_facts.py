@@ -49,7 +49,7 @@ class Address:
 def environment_of(description: Description) -> dict[str, str]:
     """Return the variables that the container was made with. They hold passwords."""
     pairs = (str(line).partition("=") for line in description["Config"].get("Env") or ())
-    return {name: value for name, _, value in pairs}
+    return {name: value for name, _equals, value in pairs}
 
 
 def port_of(description: Description, environment: Mapping[str, str]) -> int:

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-# Under this name too for the jobs of the domain: a name of the server must not break a line of a report.
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line as one_line
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import rfc3339
 
 SSL_MODES = ("allow", "disable", "prefer", "require", "verify-ca", "verify-full")

@@ -38,13 +38,14 @@ _REFUSED_PARAMETERS = {
 _CONTAINER = ("container", "compose_project", "compose_service")
 
 
-def connection_of(params: Mapping[str, Any], environ: MutableMapping[str, str] = os.environ) -> ConnectionOptions:
+def connection_of(params: Mapping[str, Any], environ: MutableMapping[str, str] | None = None) -> ConnectionOptions:
     """Return where to connect and as whom, having looked for the container or the service that says so.
 
     What *params* leave open comes from the container, else from libpq's service file and environment (``PGHOST`` ...),
     else from the defaults above. Raises ``InvalidInput`` for what contradicts itself, or a secret in
     ``connect_params``, and what :func:`container.locate` and a first connection to a service may raise.
     """
+    environ = os.environ if environ is None else environ
     extra = dict(params["connect_params"] or {})
     for name, remedy in _REFUSED_PARAMETERS.items():
         if name in extra:

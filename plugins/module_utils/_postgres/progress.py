@@ -20,12 +20,13 @@ from typing import Any, TextIO
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.files import ensure_directory, open_own, reason
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import default_directory, folder_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import rfc3339, utc_now
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_duration, format_size
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import ServerError, Session
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import Cluster
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import BLOCK_SIZE, one_line
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import BLOCK_SIZE
 
 INTERVAL = 2.0
 # How long one look may take, how long the end of the work waits for a look that is under way, and for how many looks

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.archive.errors import ArchiveRefused
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.archive.labels import (
     Label,
@@ -39,7 +40,6 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.archive.n
     parse_name,
     sizes_that_fit,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import one_line
 
 # What Python itself can read. zstd and lz4 are not among it: then the server, or an option, says what is needed.
 _OPENERS: Mapping[str, Callable[..., Any]] = {"": open, ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -270,7 +270,7 @@ def _require_one_cluster(path: str, headers: Mapping[str, Header], server: Serve
     if len(systems) > 1:
         raise _several_clusters(path, systems)
     if server is not None and systems and server.system not in systems:
-        ((system, name),) = systems.items()
+        system, name = next(iter(systems.items()))
         raise ArchiveRefused(
             "other_cluster",
             f"{path} holds WAL of cluster {system} ({name}), but {server.label} is cluster {server.system}.",

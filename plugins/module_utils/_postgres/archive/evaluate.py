@@ -364,7 +364,7 @@ def _of_plan(archive: Archive, plan: Plan, options: Options) -> Iterator[Finding
 def _of_work(archive: Archive, plan: Plan, options: Options, removed: Removed) -> Iterator[Finding]:
     why = Counter(removed.left.values())
     if removed.failed or why[STILL_THERE]:
-        name = removed.failed or next(each for each, said in removed.left.items() if said == STILL_THERE)
+        name = removed.failed or min(each for each, said in removed.left.items() if said == STILL_THERE)
         yield Finding(
             "pg.wal_archive_not_removed",
             archive.subject,

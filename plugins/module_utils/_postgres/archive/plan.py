@@ -205,5 +205,5 @@ def rankings(backups: Sequence[BaseBackup]) -> list[list[BaseBackup]]:
 
 def _is_time(text: str) -> bool:
     """Whether *text* is like ``2026-11-22 04:13:00 UTC``, whose order is that of time as long as the zone is one."""
-    day, _, rest = text.partition(" ")
+    day, _space, rest = text.partition(" ")
     return len(day) == 10 and day[4] == day[7] == "-" and len(rest.partition(" ")[0]) == 8

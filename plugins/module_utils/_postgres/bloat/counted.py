@@ -79,31 +79,26 @@ def counted_table(estimate: Estimate, facts: TableFacts, model: TableModel, coun
 
 def _shape(facts: TableFacts, thought: Shape | None, count: TableCount, pages: int) -> Shape:
     """Return the sizes of rows: those that were *thought*, unless what was counted differs and nothing explains why."""
+    used = count.bytes - count.free_bytes - count.dead_bytes - PAGE_HEADER * pages
+    room, each = heap_room(facts.fillfactor), count.rows / pages
     if thought is not None:
-        size = _row_size(count, pages, thought, facts.fillfactor)
+        # A page keeps pointers of rows that are gone: none, or all that it had when it was full.
+        most = pages * min(float(MOST_ROWS), room / (thought.mean + LINE_POINTER))
+        least_size = (used - LINE_POINTER * max(count.rows, most)) / count.rows
+        most_size = used / count.rows - LINE_POINTER
         columns = table_columns(facts.columns)
-        explained = columns.dropped if size > thought.mean else columns.added
-        if explained or abs(size - thought.mean) <= AGREES * thought.mean:
+        dropped, added = columns.dropped and most_size > thought.mean, columns.added and least_size < thought.mean
+        if dropped or added or least_size * (1 - AGREES) <= thought.mean <= most_size * (1 + AGREES):
             return thought
-    size = _row_size(count, pages, None, facts.fillfactor)
+    size = max(_LEAST_ROW, used / count.rows - LINE_POINTER)
+    for _step in range(50):
+        # VACUUM cuts off those behind the last row that lives.
+        pointers = pages * min(float(MOST_ROWS), room / (size + LINE_POINTER)) * each / (each + 1)
+        size = max(_LEAST_ROW, (used - LINE_POINTER * max(count.rows, pointers)) / count.rows)
     if thought is not None:
         return Shape(size, thought.variance * (size / thought.mean) ** 2)
     # Nothing is known of them; all alike, or not.
     return Shape(size) if abs(size - WORD * round(size / WORD)) < 0.5 else Shape(size, (size / 4) ** 2)
-
-
-def _row_size(count: TableCount, pages: int, thought: Shape | None, fillfactor: int) -> float:
-    """Return the mean bytes of a row, aligned, from what is neither free nor dead nor a header nor a pointer.
-
-    A page keeps the pointers of rows that are gone, about as many as it had rows when it was full.
-    """
-    used = count.bytes - count.free_bytes - count.dead_bytes - PAGE_HEADER * pages
-    size = thought.mean if thought is not None else max(_LEAST_ROW, used / count.rows - LINE_POINTER)
-    for _step in range(1 if thought is not None else 50):
-        most = min(float(MOST_ROWS), heap_room(fillfactor) / (size + LINE_POINTER))
-        pointers = max(count.rows, pages * most)
-        size = max(_LEAST_ROW, (used - LINE_POINTER * pointers) / count.rows)
-    return size
 
 
 def counted_index(estimate: Estimate, facts: IndexFacts, model: IndexModel, count: IndexCount) -> Estimate:

@@ -72,7 +72,7 @@ TOAST_SHAPE = Shape(2032.0)
 ADVICE = "CREATE STATISTICS (ndistinct) on them, then ANALYZE, tells more"
 NEVER = "never analysed: ANALYZE first"
 LACKING = "some of its columns lack statistics: ANALYZE first"
-UNREADABLE = "the role may not read its statistics: GRANT SELECT on its table, or pg_read_all_data, to the role"
+UNREADABLE = "the role may not read its statistics: GRANT pg_read_all_data, or SELECT on its table, to the role"
 BUSY = "another session has it locked, so its size is that of its last VACUUM or ANALYZE"
 
 

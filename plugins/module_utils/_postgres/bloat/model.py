@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import one_line
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 
 # What an estimate is about. TOAST tables are looked at only when they are asked for.
 TABLE, INDEX, TOAST = "table", "index", "toast"

@@ -161,7 +161,8 @@ INDEXES_QUERY = f"""
 WITH {_BUSY}, known AS MATERIALIZED (
   SELECT i.oid, i.relname, i.relnamespace, i.relam, i.reltuples::float8 AS own_tuples, i.reloptions,
          greatest(i.relpages, 0) AS own_pages, c.oid AS table_oid, c.relname AS table_name, c.relrowsecurity, c.relkind,
-         x.indkey, x.indnkeyatts, x.indisunique, x.indclass, x.indcollation, x.indpred,{_COUNTS}
+         c.relowner, x.indexprs IS NOT NULL AS computed, x.indkey, x.indnkeyatts,
+         x.indisunique, x.indclass, x.indcollation, x.indpred,{_COUNTS}
   FROM pg_index AS x
   JOIN pg_class AS i ON i.oid = x.indexrelid
   JOIN pg_class AS c ON c.oid = x.indrelid
@@ -259,6 +260,7 @@ def tables_query(server: Server, min_bytes: int, ask: bool = True) -> str:
 def indexes_query(server: Server, min_bytes: int, ask: bool = True) -> str:
     """Return the statement for indexes of at least *min_bytes*; *ask* as for tables."""
     knows = server.version >= INHERITED_EXTENDED_STATISTICS
+    owned = "true" if server.reads_statistics else "(NOT rel.computed OR pg_has_role(rel.relowner, 'USAGE'))"
     if server.reads_statistics:
         distinct = _DISTINCT.format(own=" AND NOT d.stxdinherit" if knows else "")
     else:
@@ -268,7 +270,8 @@ def indexes_query(server: Server, min_bytes: int, ask: bool = True) -> str:
             relation="CASE source.number WHEN 0 THEN rel.oid ELSE rel.table_oid END",
             number="CASE source.number WHEN 0 THEN a.attnum ELSE source.number END",
         ),
-        readable=_readable(server, "rel.table_oid"),
+        # Statistics of expressions are shown to the owner of the index alone.
+        readable=f"{_readable(server, 'rel.table_oid')} AND {owned}",
         sample=_SAMPLE,
         padded="true" if server.version < PADDED_APART.get(server.version // 10000, 0) else "false",
         distinct=distinct,

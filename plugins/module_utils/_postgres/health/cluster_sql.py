@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres import sql
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.ask import Question
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.model import Policy
@@ -288,18 +290,16 @@ def archiver(lists_archive: bool) -> Question:
     return Question("archiver", ARCHIVER.format(ready=_READY if lists_archive else "NULL"))
 
 
-def statements(extension: dict[str, object], policy: Policy) -> Question:
+def statements(extension: dict[str, Any], policy: Policy) -> Question:
     """Return the question to pg_stat_statements, as it is installed where ``EXTENSION`` was asked."""
-    columns = extension["columns"]
-    assert isinstance(columns, list)
-    old = "total_exec_time" not in columns
+    old = "total_exec_time" not in extension["columns"]
     since = f"(SELECT extract(epoch FROM i.stats_reset)::float8 FROM {extension['schema']}.pg_stat_statements_info i)"
     query = STATEMENTS.format(
         view=_escaped(str(extension["view"])),
         total="total_time" if old else "total_exec_time",
         mean="mean_time" if old else "mean_exec_time",
         longest="max_time" if old else "max_exec_time",
-        toplevel=" AND s.toplevel" if TOPLEVEL in columns else "",
+        toplevel=" AND s.toplevel" if TOPLEVEL in extension["columns"] else "",
         since=_escaped(since) if extension["info"] else "NULL",
         shown=_SHOWN,
     )

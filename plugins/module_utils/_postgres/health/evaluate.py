@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Optional
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health import (
     judge_copies,
     judge_database,
@@ -31,7 +32,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.mo
     Verdict,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.words import combined, not_seen, pasteable
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import one_line, quote_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import quote_name
 
 ClusterJudge = Callable[[Snapshot, Policy, Any], Verdict]
 PlaceJudge = Callable[[Snapshot, Policy, Place, Any], Verdict]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Metric, Severity
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_duration, format_size
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.model import (
     Archiver,
@@ -28,7 +29,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.wo
     times,
     told,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import instant, one_line
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import instant
 
 WORKING = ("streaming", "catchup")
 SYNCHRONOUS = ("sync", "quorum")

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Severity
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_duration, format_size
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.bloat.model import INDEX, Estimate
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.model import (
@@ -37,7 +38,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.wo
     problem,
     told,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import instant, one_line, quote_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import instant, quote_name
 
 # The number that every server has for it.
 _PG_STATISTIC = 2619

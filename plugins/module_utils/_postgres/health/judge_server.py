@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Severity
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_duration, format_size
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.model import (
     DatabaseRow,
@@ -30,7 +31,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.wo
     problem,
     told,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import instant, one_line, quote_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import instant, quote_name
 
 # So far apart may two transactions be; the server stops a little earlier.
 WRAPAROUND_DISTANCE = 2**31

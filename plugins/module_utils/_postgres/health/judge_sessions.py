@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Severity
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_duration
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.model import (
     Activity,
@@ -30,7 +31,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.wo
     problem,
     told,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder, one_line, quote_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder, quote_name
 
 # Workers that have been at it for so long are held up, and so is what waits for them.
 BUSY_SECONDS = 3600.0

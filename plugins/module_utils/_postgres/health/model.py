@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Metric, Severity
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Database, one_line, quote_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Database, quote_name
 
 Record = TypeVar("Record")
 

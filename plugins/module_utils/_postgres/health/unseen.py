@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Severity
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_duration
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.ask import NO_TIME, Failure
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.codes import CODES
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.model import Unseen
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.options import RunOptions
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import one_line, quote_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import quote_name
 
 PERMISSION, TIMEOUT, LOCKED, NO_RELATION = "42501", "57014", "55P03", "42P01"
 PRELOAD_MISSING = "55000"

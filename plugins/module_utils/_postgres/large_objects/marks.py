@@ -50,7 +50,7 @@ def clock_of(
     now: float, xmin: int, checkpoint_at: float, next_xid: str, timeline: int, system: str, commit_times: bool
 ) -> Clock:
     """Return the clock of one row of ``CLOCK_QUERY``. ``next_xid`` is like ``0:745``."""
-    epoch, _, number = next_xid.partition(":")
+    epoch, _colon, number = next_xid.partition(":")
     checkpoint = Mark(checkpoint_at, (int(epoch) << 32) + int(number))
     # On another timeline the same transactions may have been others.
     return Clock(Mark(now, xmin), checkpoint, f"{system}/{timeline}", commit_times)

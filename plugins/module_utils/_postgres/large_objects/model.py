@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import SessionOptions, one_line, quote_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import SessionOptions, quote_name
 
 REPORTED, ABSENT = "reported", "absent"
 STATES = (REPORTED, ABSENT)

@@ -21,6 +21,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
     StateError,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import HostState, default_directory
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import (
     PREFERENCE,
@@ -60,7 +61,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.large_obj
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.large_objects.options import options_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.large_objects.report import Unlinking, report
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import one_line, quote_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import quote_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import ConnectionFailed
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import ServerError, Session
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import (
     SPARE_SLOTS,
@@ -31,7 +32,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.failures 
     STOP,
     class_of,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder, Server, one_line
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder, Server
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.progress import Watch
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex import sql
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.collect import (

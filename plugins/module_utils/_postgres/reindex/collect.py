@@ -9,16 +9,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import Session
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.bloat.collect import confirm, read_bloat
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.bloat.model import Estimate
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import hint_for
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
-    Holder,
-    Server,
-    one_line,
-    quote_name,
-)
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder, Server, quote_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex import sql
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.model import (
     Index,

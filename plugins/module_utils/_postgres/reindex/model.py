@@ -10,13 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.bloat.model import Estimate
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
-    Holder,
-    SessionOptions,
-    one_line,
-    quote_name,
-)
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder, SessionOptions, quote_name
 
 CONCURRENTLY, PLAIN = "concurrently", "plain"
 REBUILD, DROP, ANALYZE = "rebuild", "drop", "analyze"

@@ -20,6 +20,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
     UpkeepError,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import (
     PREFERENCE,
     ServerError,
@@ -38,7 +39,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster i
     require_primary,
     take_lock,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder, Server, one_line, quote_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder, Server, quote_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.progress import progress_path, watching
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex import sql

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.command import run
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import ServerError, arguments
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import Cluster
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.model import Setup
 
 _PLACES = ("/usr/lib/postgresql/*/bin/pg_repack", "/usr/pgsql-*/bin/pg_repack", "/usr/local/pgsql/bin/pg_repack")

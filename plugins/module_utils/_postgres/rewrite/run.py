@@ -20,6 +20,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
     UpkeepError,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import (
     PREFERENCE,
     ServerError,
@@ -38,12 +39,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster i
     require_primary,
     take_lock,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
-    Holder,
-    Server,
-    one_line,
-    quote_name,
-)
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder, Server, quote_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.progress import progress_path, watching
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.apply import Means, Run
@@ -78,7 +74,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.s
     rewrite_statement,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.collect import read_tables
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import RunOptions
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import RunOptions, Snapshot
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.options import run_options_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import unknown_names
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.report import Vacuumed
@@ -227,7 +223,7 @@ class _Job:
             try:
                 with self._cluster.session(looked.name) as main:
                     take_lock(main, snapshot.subject)
-                    applied, notes = self._apply(main, looked)
+                    applied, notes = self._apply(main, looked, snapshot)
                     if applied.failed and applied.lost is None:
                         leftovers = read_leftovers(main)
             except LockHeld as error:
@@ -250,13 +246,12 @@ class _Job:
             seconds=time.monotonic() - started,
         )
 
-    def _apply(self, main: Session, looked: Looked) -> tuple[Applied, list[str]]:
+    def _apply(self, main: Session, looked: Looked, snapshot: Snapshot) -> tuple[Applied, list[str]]:
         path, fresh = progress_path(self._cluster), self.progress is None
         targets = looked.plan.targets
-        assert looked.snapshot is not None
         with watching(self._cluster, looked.name, path, len(targets), fresh=fresh) as watch:
             self.progress = watch.path or self.progress
-            run = Run(self._cluster, self._means[looked.name], looked.snapshot, targets, self._limits, watch)
+            run = Run(self._cluster, self._means[looked.name], snapshot, targets, self._limits, watch)
             return run.execute(main, looked.slots), watch.notes
 
 

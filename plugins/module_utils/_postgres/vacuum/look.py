@@ -15,6 +15,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
     UpkeepError,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import ServerError, Session
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import (
     TEMPLATE,
@@ -25,12 +26,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster i
     read_server,
     require_primary,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
-    Database,
-    Holder,
-    one_line,
-    quote_name,
-)
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Database, Holder, quote_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.collect import (
     read_all_holders,
     read_tables,

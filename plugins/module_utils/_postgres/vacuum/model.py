@@ -13,12 +13,12 @@ from functools import cached_property
 from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import (
     BLOCK_SIZE,
     Holder,
     SessionOptions,
     instant,
-    one_line,
     quote_name,
 )
 

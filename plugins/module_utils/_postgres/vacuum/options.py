@@ -86,11 +86,6 @@ def run_options_of(params: Mapping[str, Any]) -> RunOptions:
     for option in ("batch_pages", "lock_retries"):
         require_at_least(params, option, 0)
     soft, hard = limit_of(params, "time_limit"), limit_of(params, "hard_time_limit")
-    if soft is not None and hard is not None and hard < soft:
-        raise InvalidInput(
-            f"hard_time_limit ({params['hard_time_limit']}) is shorter than time_limit ({params['time_limit']}).",
-            "Nothing new starts after time_limit, what still runs is cancelled after hard_time_limit: make it longer.",
-        )
     if params["databases"] == []:
         raise InvalidInput("databases is an empty list.", "Name the databases, write ['*'], or leave the option out.")
     return RunOptions(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.errors import ReadOnlyServer, UnsupportedServer
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import instant, one_line, quote_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import instant, quote_name
 from tests.unit.plugins.module_utils._postgres.vacuum.samples import snapshot, table
 
 
