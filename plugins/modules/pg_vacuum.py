@@ -8,15 +8,19 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pg_vacuum
-short_description: Vacuum and analyse the PostgreSQL tables that need it, and prove it
+short_description: Vacuum, analyse, freeze or rewrite the PostgreSQL tables that need it, and prove it
 version_added: 0.1.0
 description:
   - Looks at every table of one or more databases, and runs C(VACUUM) and C(ANALYZE) only where measured dead rows,
-    changed rows or missing statistics pass a threshold. It says why for each table. A second run finds nothing to do.
-  - A table counts as done when the server's own counters moved, not because no error came back.
+    changed rows, missing statistics or the age of its transactions pass a threshold. It says why for each table. A
+    second run finds nothing to do.
+  - A table counts as done when the server's own counters moved, and as frozen when its oldest transaction did, not
+    because no error came back.
   - Small tables go several to one statement, and over several connections (O(jobs)).
-  - Nothing of others is ended. A table that stays locked is skipped; dead rows that an old snapshot holds are reported
-    with the session, prepared transaction or replication slot that holds them.
+  - Nothing of others is ended. A table that stays locked is skipped, and so is one on which autovacuum is at work; dead
+    rows that an old snapshot holds are reported with the session, prepared transaction or replication slot that holds
+    them.
+  - A database that has used more than half of its transaction ids gets what saves it, see O(emergency).
 author:
   - Upkeep maintainers (@cadence-upkeep)
 options:
@@ -24,10 +28,13 @@ options:
     description:
       - V(vacuum_analyze) vacuums and analyses tables with dead rows, and analyses those with stale or missing
         statistics.
-      - V(vacuum) and V(analyze) do only the one.
+      - V(vacuum) and V(analyze) do only the one. V(freeze) vacuums only tables whose age passes O(xid_age) or
+        O(mxid_age). In every mode that vacuums, such tables are vacuumed with C(FREEZE).
+      - V(full) rewrites bloated tables, so that their space goes back to the file system. It needs O(tables) or
+        O(schemas).
     type: str
     default: vacuum_analyze
-    choices: [vacuum_analyze, vacuum, analyze]
+    choices: [vacuum_analyze, vacuum, analyze, freeze, full]
   databases:
     description:
       - The databases to work in, as names or shell patterns. V(*) is every one that accepts connections, without
@@ -43,7 +50,7 @@ options:
     default: []
   exclude_schemas:
     description:
-      - No tables in these schemas (names or shell patterns).
+      - No tables in these schemas (names or shell patterns). A name that does not exist is an error.
     type: list
     elements: str
     default: []
@@ -56,7 +63,7 @@ options:
     default: []
   exclude_tables:
     description:
-      - Not these tables, written as in O(tables).
+      - Not these tables, written as in O(tables). A name that does not exist is an error here too.
     type: list
     elements: str
     default: []
@@ -68,7 +75,8 @@ options:
     type: bool
   when:
     description:
-      - V(needed) works where a threshold is passed, V(always) on every table that the filters leave.
+      - V(needed) works where a threshold is passed, V(always) on every table that the filters leave, also where
+        autovacuum is at work (which gives way, unless it prevents wraparound).
     type: str
     default: needed
     choices: [needed, always]
@@ -101,6 +109,38 @@ options:
       - A role that cannot read C(pg_statistic) sees only whether a table has any.
     type: bool
     default: true
+  use_autovacuum_thresholds:
+    description:
+      - Judge dead, changed and inserted rows by the thresholds of autovacuum (the settings of the server and the
+        storage parameters of each table) instead of O(dead_ratio), O(dead_min), O(mod_ratio) and O(mod_min). The
+        thresholds of inserts are among them, and from PostgreSQL 18 on C(autovacuum_vacuum_max_threshold).
+      - Tables for which autovacuum is turned off are judged like the others.
+    type: bool
+    default: false
+  xid_age:
+    description:
+      - A table whose oldest transaction that is not frozen, or that of its TOAST table, is at least this old (in
+        transactions) is vacuumed with C(FREEZE).
+      - Autovacuum does the same from C(autovacuum_freeze_max_age) on (200 million), at a time of its own choice.
+    type: int
+    default: 150000000
+  mxid_age:
+    description:
+      - The same for multixacts.
+    type: int
+    default: 300000000
+  emergency:
+    description:
+      - What to do in a database whose oldest transaction or multixact is older than 2^30, half of what there is. With
+        V(auto), the modes that vacuum freeze its old tables, the oldest first, and do nothing else there. Indexes are
+        not cleaned, files not shortened, delays not kept, and locks are waited for. Templates that O(databases) leaves
+        out are worked in, too.
+      - V(true) does so in every database of the run, for the tables past O(xid_age) or O(mxid_age). V(false) never
+        does. The state is reported in any case, and what keeps tables from being frozen comes first, with the command
+        that ends it. It is never ended by the module.
+    type: str
+    default: auto
+    choices: [auto, "true", "false"]
   skip_if_vacuumed_within:
     description:
       - Leave a table that was vacuumed (or, where only statistics are due, analysed) within this time, such as V(1h),
@@ -108,7 +148,8 @@ options:
     type: str
   jobs:
     description:
-      - How many connections work at a time, besides one that watches. Fewer are used when the server has few left.
+      - How many connections work at a time, besides one that watches. Fewer are used when the server has few left, and
+        half of them when it runs out of memory.
     type: int
     default: 1
   batch_pages:
@@ -128,7 +169,7 @@ options:
     type: str
   hard_time_limit:
     description:
-      - What still runs after this time is cancelled.
+      - What still runs after this time is cancelled, and nothing new is started.
     type: str
   lock_timeout:
     description:
@@ -158,6 +199,56 @@ options:
     type: str
     default: "off"
     choices: ["off", keep]
+  cost_delay:
+    description:
+      - C(vacuum_cost_delay) of each session, at most V(100ms); V(0) is none. It counts for each connection on its own.
+        What is left out stays as it is set for the role or the database.
+    type: str
+  cost_limit:
+    description:
+      - C(vacuum_cost_limit) of each session, 1 to 10000.
+    type: int
+  buffer_usage_limit:
+    description:
+      - How much of the shared buffers VACUUM and ANALYZE may use, such as V(2MiB). V(0) is no limit. PostgreSQL 16.
+    type: str
+  parallel:
+    description:
+      - How many workers may help one VACUUM with its indexes; V(0) is none. More than the server allows is reported as
+        C(pg.parallel_limited), and the server uses fewer.
+    type: int
+  index_cleanup:
+    description:
+      - C(INDEX_CLEANUP) of VACUUM.
+    type: str
+    choices: [auto, "on", "off"]
+  truncate:
+    description:
+      - Whether VACUUM may give empty pages at the end of a table back, for which it has to lock it for a moment.
+    type: bool
+  process_main:
+    description:
+      - With V(false), only TOAST tables are vacuumed, and only their numbers count. PostgreSQL 16.
+    type: bool
+  process_toast:
+    description:
+      - With V(false), TOAST tables are left, and their numbers do not count.
+    type: bool
+  disable_page_skipping:
+    description:
+      - Read all pages, also those that the visibility map takes for clean.
+    type: bool
+  skip_database_stats:
+    description:
+      - From PostgreSQL 16 on, the oldest transaction of the database is counted anew once, in the end. With V(true) it
+        is not, with V(false) by each statement. PostgreSQL 16.
+    type: bool
+  on_standby:
+    description:
+      - Whether a standby is an error, or is left with a remark.
+    type: str
+    default: fail
+    choices: [fail, skip]
   on_error:
     description:
       - Whether a table that fails ends the run. A full disk always does.
@@ -175,6 +266,7 @@ options:
       - permission
       - permission_catalog
       - lock
+      - no_room
       - time_limit
       - timeout
       - cancelled
@@ -183,6 +275,8 @@ options:
       - stopped
       - other_run
       - recent
+      - autovacuum
+      - lost
       - foreign
       - temporary
       - counters_off
@@ -191,6 +285,12 @@ options:
       - disk_unknown
       - held
       - method
+  fail_on_blocked:
+    description:
+      - The task also fails when dead rows stayed, or a table could not be frozen, because something older may still see
+        them.
+    type: bool
+    default: false
   bloat_ratio:
     description:
       - For O(mode=full) with O(when=needed), a table is rewritten when the rewrite would free at least this share of it
@@ -271,6 +371,9 @@ attributes:
       - Shows the counters of each table before and after; in check mode, after is what a quiet server would show.
 notes:
   - Two runs exclude each other by a lock on the host, and by an advisory lock in each database.
+  - An option that the server is too old for is an error (C(unsupported_option)) before anything is done.
+  - The live log of a run is C(progress/LABEL-pg_vacuum.log) in O(state_dir), with an estimate of the time left.
+  - When the server is lost during the work, the task fails, and the result still has a record of each table.
   - Sessions are named C(upkeep pg_vacuum) and the O(run_id) in C(pg_stat_activity).
   - Least privilege is to own the tables or the database; from PostgreSQL 17 on, the C(MAINTAIN) privilege or the role
     C(pg_maintain). Each is foreseen for every table before a statement is sent.
@@ -338,6 +441,24 @@ EXAMPLES = r"""
   diff: true
   become: true
   become_user: postgres
+
+- name: Freeze what is old, gently, before autovacuum has to
+  cadence.upkeep.pg_vacuum:
+    login_unix_socket: /var/run/postgresql
+    databases: ["*"]
+    mode: freeze
+    xid_age: 120000000
+    cost_delay: 2ms
+    time_limit: 2h
+    fail_on_blocked: true
+  become: true
+  become_user: postgres
+
+- name: Do what autovacuum would do, at a quiet hour
+  cadence.upkeep.pg_vacuum:
+    login_db: shop
+    use_autovacuum_thresholds: true
+    window: "02:00-05:00"
 
 - name: Keep two hot tables tight, and never wait for a lock
   cadence.upkeep.pg_vacuum:
@@ -409,8 +530,8 @@ truncated:
 vacuum:
   description:
     - The sums over all tables. C(considered) is what the filters leave; C(skipped) counts only tables that need work.
-    - C(by_reason) counts why tables were chosen (C(dead), C(stats), C(missing_stats), C(always)) and why others were
-      left.
+    - C(by_reason) counts why tables were chosen (C(xid), C(mxid), C(dead), C(inserts), C(stats), C(missing_stats),
+      C(always)) and why others were left.
     - Bytes are those of heap and TOAST of the tables that were worked on; of tables above O(batch_pages) they are
       measured, of smaller ones taken from C(relpages). C(freed) went back to the file system.
   returned: success
@@ -431,7 +552,10 @@ vacuum:
 tables:
   description:
     - One record for each table that O(report) asks for, those that went wrong first.
-    - C(status) is V(planned), V(done), V(skipped), V(failed), or V(partial) when dead rows were held back.
+    - C(status) is V(planned), V(done), V(skipped), V(failed), or V(partial) when dead rows, or what was to be frozen,
+      were held back.
+    - C(actions) are C(vacuum), C(freeze) and C(analyze). C(bytes_to_read) is an estimate, C(lock_mode) what the
+      statement takes; C(xid_age) and C(mxid_age) are those of the table or its TOAST table, whichever is older.
     - With O(mode=full) a record also has C(method), C(lock_mode), C(disk_bytes) and C(disk_need), and its states have
       C(bloat_bytes), C(bloat_ratio), C(bloat_method), C(bloat_confidence) and C(filenode), which proves a rewrite.
   returned: success
@@ -453,17 +577,21 @@ tables:
       sqlstate: ""
       message: ""
       sql: VACUUM (ANALYZE) public.orders
+      lock_mode: SHARE UPDATE EXCLUSIVE
+      bytes_to_read: 2097152
       attempts: 1
       waited: 0.0
-      seconds: 0.031
+      seconds: 0.019
       before:
         live: 20000
         dead: 10000
         mod_since_analyze: 10000
         toast_dead: 0
-        heap_bytes: 1810432
+        xid_age: 6
+        mxid_age: 0
+        heap_bytes: 1572864
         toast_bytes: 0
-        index_bytes: 679936
+        index_bytes: 909312
         last_vacuum: "2026-11-21T04:13:00Z"
         last_analyze: "2026-11-21T04:13:00Z"
       after:
@@ -471,15 +599,19 @@ tables:
         dead: 0
         mod_since_analyze: 0
         toast_dead: 0
-        heap_bytes: 1810432
+        xid_age: 9
+        mxid_age: 0
+        heap_bytes: 1572864
         toast_bytes: 0
-        index_bytes: 679936
+        index_bytes: 909312
         last_vacuum: "2026-11-22T04:13:00Z"
         last_analyze: "2026-11-22T04:13:00Z"
 databases:
   description:
     - One record for each database. C(status) is V(planned), V(done), V(failed) or V(skipped), with the reason.
     - C(notes) are small mishaps that changed nothing about the result.
+    - C(emergency) says whether only what is old was frozen; C(before) and C(after) are the ages of the oldest
+      transaction and multixact of the database, C(after) where something was to be frozen.
   returned: success
   type: list
   elements: dict
@@ -493,6 +625,9 @@ databases:
       partial: 0
       skipped: 0
       failed: 0
+      emergency: false
+      before: {xid_age: 1624, mxid_age: 800}
+      after: null
       notes: []
       seconds: 0.21
 blockers:

@@ -73,7 +73,7 @@ MINUTES = "timestamptz '2026-01-01 00:00Z' + {n} * interval '1 minute'"
 TABLES = (
     Case("fixed", "a int, b bigint", "{n}, {n}", 45_000),
     Case("padded", "a bool, b bigint, c bool, d bigint, e bool", "true, {n}, false, {n}, true", 30_000),
-    Case("narrow", "a bool", "true", 60_000),
+    Case("narrow", "a bool", "true", 60_000, quick=False),
     Case(
         "nullable",
         "a int, b int, c text",
@@ -151,7 +151,7 @@ TABLES = (
         "'x', true, ({n} % 100)::int2, 'ab', 'value ' || {n}, 'y'",
         40_000,
     ),
-    Case("arrays", "a int[], b text[]", "ARRAY[{n}, 2, 3]::int[], ARRAY['a', {n}::text]", 20_000),
+    Case("arrays", "a int[], b text[]", "ARRAY[{n}, 2, 3]::int[], ARRAY['a', {n}::text]", 20_000, quick=False),
     Case(
         "jsonb",
         "a jsonb",
@@ -164,7 +164,7 @@ TABLES = (
         "now(), current_date, '1 day', '12:00', '12:00+00', md5({n}::text)::uuid",
         20_000,
     ),
-    Case("numeric", "a numeric, b numeric(12,2), c float4", "{n}, {n} * 1.01, {n}", 40_000),
+    Case("numeric", "a numeric, b numeric(12,2), c float4", "{n}, {n} * 1.01, {n}", 40_000, quick=False),
     Case(
         "addresses",
         "a inet, b macaddr, c oid, d int2, e bit(12), f point",
@@ -180,7 +180,7 @@ TABLES = (
         before=["ALTER TABLE {t} ALTER a SET STORAGE PLAIN, ALTER b SET STORAGE MAIN"],
     ),
     Case("many columns", ", ".join(f"c{k} int" for k in range(60)), ", ".join("{n}" for _ in range(60)), 8000),
-    Case("stored column", "a int, b int GENERATED ALWAYS AS (a * 2) STORED", "{n}", 40_000),
+    Case("stored column", "a int, b int GENERATED ALWAYS AS (a * 2) STORED", "{n}", 40_000, quick=False),
     Case("virtual column", "a int, c bigint, b int GENERATED ALWAYS AS (a * 2) VIRTUAL", "{n}, {n}", 40_000, since=18),
     Case(
         "updated",
@@ -197,8 +197,8 @@ TABLES = (
         "'ok', int4range(1, {n}::int + 1), to_tsvector('simple', 'a b ' || {n})",
         20_000,
     ),
-    Case("domain", "a short_text, b positive", "'v' || {n}, {n}", 40_000),
-    Case("composite", "a pair", "ROW({n}, 'x' || {n})::pair", 20_000),
+    Case("domain", "a short_text, b positive", "'v' || {n}, {n}", 40_000, quick=False),
+    Case("composite", "a pair", "ROW({n}, 'x' || {n})::pair", 20_000, quick=False),
 )
 
 INDEXES = (

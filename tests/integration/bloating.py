@@ -14,6 +14,7 @@ FIXED = Case("fixed", "a int, b bigint", "{n}, {n}", 45_000)
 TEXTS = Case("texts", "a text", "md5({n}::text)", 40_000)
 KEYS = Case("keys", "a int", "{n}", 60_000, "(a)")
 COUNTED = next(case for case in CASES if case.name == "two columns, counted")
+COMPUTED = next(case for case in CASES if case.name == "expression")
 QUICK = tuple(case for case in CASES if case.quick)
 PASSWORD = "not-a-secret"
 

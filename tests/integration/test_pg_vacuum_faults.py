@@ -183,7 +183,7 @@ def take_all_locks(place: Place, ended: threading.Event) -> None:
 
 def test_with_no_room_for_locks_fewer_connections_go_on_and_later_again(place: Place) -> None:
     tables = [f"t{number}" for number in range(6)]
-    place.make_slow()
+    place.make_slow(delay="20ms")
     place.make_dirty(*tables)
     work = Work(place, jobs=2, batch_pages=0, mode="vacuum", lock_retry_delay="200ms", include_catalogs=False)
     ended = threading.Event()

@@ -69,7 +69,7 @@ def plan(snapshot: Snapshot, policy: Policy, now: datetime) -> Plan:
             skipped.append(judged)
         else:
             healthy.append(table)
-    steps += _of_partitions(steps, healthy, snapshot)
+    steps = _with_partitions(steps, healthy, snapshot)
     chosen = {step.table.oid for step in steps}
     healthy = [table for table in healthy if table.oid not in chosen]
     return _with_statistics(Plan(tuple(sorted(steps, key=_order)), tuple(skipped), tuple(healthy)), policy)
@@ -110,21 +110,31 @@ def _is_in_hands(table: Table, policy: Policy) -> bool:
     return table.busy == "wraparound" or bool(table.busy and not policy.always and policy.mode != EMERGENCY)
 
 
-def _of_partitions(steps: Iterable[Step], healthy: Iterable[Table], snapshot: Snapshot) -> list[Step]:
-    """Return steps for the partitions with changes below a partitioned table that is analysed.
+def _with_partitions(steps: Sequence[Step], healthy: Iterable[Table], snapshot: Snapshot) -> list[Step]:
+    """Return *steps* with an ANALYZE of the partitions with changes below a partitioned table that is analysed.
 
-    Their changes are the reason for which it is: only their own ANALYZE sets the count back.
+    Their changes are the reason for which it is: only their own ANALYZE sets the count back. One that has work already,
+    because of its age, gets it besides.
     """
     parents = {table.oid: table.parent for table in snapshot.tables}
     analysed = {step.table.oid: step.table for step in steps if step.table.partitioned}
-    found = []
-    for table in healthy:
+
+    def reason_of(table: Table) -> tuple[Reason, ...]:
         above = table.parent
         while above and above not in analysed:
             above = parents.get(above, 0)
-        if above and table.counters.modified and table.permitted and not table.partitioned and not table.busy:
-            text = f"{table.counters.modified} rows changed since ANALYZE, which count for {analysed[above].title}"
-            found.append(Step(table, (ANALYZE,), (Reason("stats", text),)))
+        if not above or not table.counters.modified or table.partitioned:
+            return ()
+        text = f"{table.counters.modified} rows changed since ANALYZE, which count for {analysed[above].title}"
+        return (Reason("stats", text),)
+
+    found = []
+    for step in steps:
+        more = () if ANALYZE in step.actions else reason_of(step.table)
+        found.append(replace(step, actions=(*step.actions, ANALYZE), reasons=(*step.reasons, *more)) if more else step)
+    for table in healthy:
+        more = reason_of(table) if table.permitted and not table.busy else ()
+        found += [Step(table, (ANALYZE,), more)] if more else []
     return found
 
 
