@@ -329,7 +329,6 @@ def test_whatever_it_is_the_result_fits_and_says_what_is_missing(lists, limit):
         assert len(result[key]) + result.get("truncated", {}).get(key, 0) == len(entries)
 
 
-
 def test_ten_times_the_entries_take_about_ten_times_as_long():
     def seconds(count: int) -> float:
         result = {"tables": [{"name": f"table_{index}"} for index in range(count)], "findings": [{"n": 1}] * count}
