@@ -251,18 +251,19 @@ def idle(major: int, tables: int, rounds: int) -> list[dict[str, Any]]:
     with server_of(major) as server:
         make_small_tables(server, tables)
 
-        def nothing() -> None:
-            server.run("SELECT pg_stat_statements_reset()")
+        def look() -> None:
             if server.ours()["changed"]:
                 sys.exit("pg_vacuum changed something where nothing was to be done.")
+
+        def nothing() -> Sample:
+            server.run("SELECT pg_stat_statements_reset()")
+            sample = server.take(look)
             sent = server.run("SELECT sum(calls) FROM pg_stat_statements WHERE query ~* '^ *(vacuum|analyze)'")[0][0]
             if sent:
                 sys.exit(f"pg_vacuum sent {sent} statements where nothing was to be done.")
+            return sample
 
-        variants = {
-            "vacuumdb -z -j4": lambda: server.take(server.vacuumdb),
-            "pg_vacuum": lambda: server.take(nothing),
-        }
+        variants = {"vacuumdb -z -j4": lambda: server.take(server.vacuumdb), "pg_vacuum": nothing}
         # vacuumdb writes the statistics anew, and leaves dead rows in their catalog: no part of doing nothing.
         taken = in_turn(rounds, server.ours, variants)
         head = {"suite": "idle", "postgres": server.cluster.binaries.version, "tables": tables}
