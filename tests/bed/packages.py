@@ -112,10 +112,10 @@ def _other_release(folder: Path, release: str) -> tuple[str, ...]:
 
 
 def archive(folder: Path = Path("/etc/apt")) -> str:
-    """The Debian archive that this machine takes its packages from."""
+    """The Debian archive that this machine takes its packages from. Raises BedError when its lists name none."""
     for path in (folder / "sources.list", *sorted((folder / "sources.list.d").glob("*"))):
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
         found = re.search(r"^(?:URIs:\s*|deb\s+(?:\[[^]]*\]\s*)?)(\S+/debian)/?(?=\s)", text, re.MULTILINE)
         if found:
             return found[1]
-    return "http://deb.debian.org/debian"
+    raise BedError(f"{folder} names no Debian archive: add a line `deb URL/debian ...` to its sources.list")

@@ -11,6 +11,7 @@ import pytest
 
 from tests.bed import bridges, docker_engine, docker_images, packages
 from tests.bed.docker_images import Tree
+from tests.bed.errors import BedError
 from tests.bed.processes import start_of
 
 
@@ -81,7 +82,11 @@ def test_the_archive_of_the_machine_is_found(text: str, tmp_path: Path) -> None:
     (tmp_path / "sources.list.d").mkdir()
     (tmp_path / "sources.list.d" / "debian.sources").write_text(text)
     assert packages.archive(tmp_path) == "http://mirror.example/debian"
-    assert packages.archive(tmp_path / "nowhere") == "http://deb.debian.org/debian"
+
+
+def test_a_machine_without_an_archive_is_told_what_to_add(tmp_path: Path) -> None:
+    with pytest.raises(BedError, match="names no Debian archive: add a line"):
+        packages.archive(tmp_path / "nowhere")
 
 
 def test_what_runs_is_not_unpacked_again(tmp_path: Path) -> None:
