@@ -32,7 +32,7 @@ ORDER = ("integration", "molecule", "sanity", "lint", "targets", "matrix", "unit
 AFTER = {"coverage": ("unit", "contract", "integration")}  # it adds up what these measured
 TAIL = 60  # lines of a failed session's log that are shown
 # Programs that tests call, and the Debian package of each; then those of root's tests, which make file systems.
-PROGRAMS = {"git": "git", "ssh": "openssh-client"}
+PROGRAMS = {"git": "git", "openssl": "openssl", "ssh": "openssh-client"}
 ROOT_PROGRAMS = {"mkfs.ext4": "e2fsprogs", "mount": "mount", "unshare": "util-linux"}
 PYTEST_SUMMARY = re.compile(
     r"^=+ (.*\b(?:passed|failed|error|errors|skipped|deselected)\b.*) in [\d.]+s.* =+$", re.MULTILINE
