@@ -68,8 +68,8 @@ def integration(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """The exhaustive and the long tests."""
-    run_pytest(session, "tests", "-m", "soak")
+    """The exhaustive and the long tests, and every property on examples that no run before has drawn."""
+    run_pytest(session, "tests", "-m", "soak or hypothesis", "--hypothesis-profile=soak")
 
 
 def matrix(session: nox.Session, core: str) -> None:

@@ -107,10 +107,14 @@ def test_every_index_is_said_something_of_once(database: Snapshot, policy: Polic
 
 
 @given(databases(), POLICIES)
-def test_a_second_run_finds_nothing_to_do(database: Snapshot, policy: Policy) -> None:
+def test_a_second_run_finds_nothing_that_the_first_did_not_bring_about(database: Snapshot, policy: Policy) -> None:
     policy = replace(policy, always=False)
-    again = plan(worked_on(database, plan(database, policy).steps), policy)
-    assert again.steps == ()
+    first = plan(database, policy).steps
+    again = plan(worked_on(database, first), policy).steps
+    # Of two invalid copies whose index is gone, the first run may mend one and not be allowed the other; only then
+    # that other is known for a leftover, of an index which is valid now.
+    mended = {step.index.oid for step in first if step.action != DROP}
+    assert [step for step in again if step.twin is None or step.twin.oid not in mended] == []
 
 
 @given(databases(), POLICIES)
