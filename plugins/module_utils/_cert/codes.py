@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.deploy.codes import CODES as DEPLOY_CODES
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.renew.codes import CODES as RENEW_CODES
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Code
 
 VALID = "cert.valid"
@@ -186,4 +188,6 @@ CODES: dict[str, Code] = {
         "There was no certificate to look at: files, endpoints and content are empty.",
         "Name what lives on this host in certificates_inventory, or skip the task for it.",
     ),
+    **DEPLOY_CODES,
+    **RENEW_CODES,
 }
