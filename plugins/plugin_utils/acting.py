@@ -31,7 +31,7 @@ def finished_task(
     counts = count_by_severity(())
     for part in parts:
         trouble = _trouble(part)
-        if trouble:
+        if trouble and not _is_found(part, trouble):
             findings.append(_failed(task["id"], _label(part), trouble, part, now))
             counts["unknown"] += 1
         if _is_ours(part):
@@ -93,6 +93,14 @@ def _trouble(part: Mapping[str, Any]) -> str:
     if part.get("failed"):
         return str(part.get("msg") or "it failed without a word")
     return ""
+
+
+def _is_found(part: Mapping[str, Any], trouble: str) -> bool:
+    """True when a finding of the part itself, no less severe than a failure, says the same in the same words."""
+    return _is_ours(part) and any(
+        finding["message"] == trouble and Severity.from_word(finding["severity"]) >= Severity.UNKNOWN
+        for finding in part.get("findings", [])
+    )
 
 
 def _label(part: Mapping[str, Any]) -> str:

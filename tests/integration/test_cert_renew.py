@@ -288,10 +288,6 @@ def deployments(pebble: Pebble, shop: Shop, server: Nginx) -> list[dict[str, Any
     ]
 
 
-ENTRY = {"certificates.renew": {"cadence": "daily", "role": "cadence.upkeep.certificates", "entry": "renew",
-                                "from": "certificates_deployments"}}  # fmt: skip
-
-
 @pytest.fixture
 def by_role(
     pebble: Pebble, tmp_path: Path, certificate_authority: Authority
@@ -346,7 +342,7 @@ def test_the_role_renews_and_restores_and_no_key_is_printed(by_role: tuple[Fleet
 @pytest.mark.soak
 def test_a_run_of_the_engine_renews_and_reports(by_role: tuple[Fleet, Shop, Nginx, Path], pebble: Pebble) -> None:
     fleet, shop, _server, live = by_role
-    chosen = {"upkeep_only": "certificates", "upkeep_overrides": ENTRY}
+    chosen = {"upkeep_only": "certificates"}
     keys = [key_of(live), key_of(shop.key)]
     checked = fleet.play("daily", "--check", "-vvv", "--diff", **chosen)
     assert checked.tasks("web1")["certificates.renew"]["status"] == "done", checked.output[-3000:]

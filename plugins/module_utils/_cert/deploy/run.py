@@ -241,7 +241,7 @@ class Deployment:
         self.record.state = PUT_BACK
         served = "is served again" if self._reloaded else "is still served"
         seen = served if self._wanted.endpoints else "is in place again"
-        but = f" (although: {problems})" if problems else ""
+        but = f" (although: {problems})" if problems not in why else ""
         self._found("cert.put_back", f"{name}: {words}, and the one of before {seen}{but}. {why}")
 
     def _take_up(self) -> str:

@@ -225,6 +225,15 @@ def test_what_a_module_did_before_it_failed_stands():
     assert task["actions"] == [STEP]
 
 
+@pytest.mark.parametrize(("severity", "codes"), [("critical", ["pg.stale"]), ("warning", ["pg.stale", "task.failed"])])
+def test_a_failure_that_is_a_finding_word_for_word_is_told_once(severity, codes):
+    counts = {**count_by_severity(()), severity: 1}
+    summary = {"worst": severity, "counts": counts, "seconds": 0}
+    task = finish(result(failed=True, msg="m", findings=[{**STALE, "severity": severity}], summary=summary))
+    assert sorted(finding["code"] for finding in task["findings"]) == codes
+    assert (task["status"], sum(task["counts"].values())) == ("failed", len(codes))
+
+
 def test_evidence_that_is_none_is_left_away():
     (finding,) = finish({"failed": True, "msg": "no", "evidence": "text"})["findings"]
     assert finding["evidence"] == {}
