@@ -53,6 +53,12 @@ def _named_once(group: dict[str, Any]) -> dict[str, Any]:
     return group
 
 
+def _about(group: Mapping[str, Any]) -> str:
+    """Return the subject of a finding where neither its hosts nor its message tell it: which cluster, which database."""
+    subject = one_line(group["subject"])
+    return "" if group["subject"] in group["hosts"] or subject in one_line(group["message"]) else subject
+
+
 def name_hosts(hosts: Sequence[str], total: int) -> str:
     """Return ``db1``, or ``3 of 40 hosts: db1, db2, db7``, the first few by name."""
     if len(hosts) == 1:
@@ -72,7 +78,7 @@ def console_lines(report: Mapping[str, Any], written: Sequence[str]) -> list[str
     groups = group_findings(report, Severity.WARNING)
     for group in groups[:CONSOLE_GROUPS]:
         where = name_hosts(group["hosts"], verdict["hosts"]["total"])
-        lines.append(f"  {group['severity'].upper():8}  {group['code']}  [{where}]")
+        lines.append(f"  {group['severity'].upper():8}  {group['code']}  [{where}]  {_about(group)}".rstrip())
         lines.append(f"      {one_line(group['message'])}{_age(group, run)}")
         if group["remedy"]:
             lines.append(f"      -> {one_line(group['remedy'])}")
@@ -203,7 +209,7 @@ def _do_next(report: Mapping[str, Any]) -> str:
                 group["severity"],
                 name_hosts(group["hosts"], total),
                 f"`{group['code']}`",
-                group["message"],
+                ": ".join(filter(None, (_about(group), group["message"]))),
                 group["remedy"],
             )
             for group in group_findings(report, Severity.WARNING)

@@ -25,7 +25,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import 
 _MODE = re.compile(r"0?[0-7]{3}")
 
 
-def wanted_of(params: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Wanted:
+def wanted_of(params: Mapping[str, Any], environ: Mapping[str, str]) -> Wanted:
     """Return what *params* ask for. Raises ``InvalidInput``, which names the option."""
     places = {key: path for key, path in params["deploy"].items() if path}
     store = store_of(params["name"], places, params["store"] or "", params["layout"])
@@ -61,7 +61,7 @@ def wanted_of(params: Mapping[str, Any], environ: Mapping[str, str] = os.environ
     )
 
 
-def lock_of(params: Mapping[str, Any], store: Store, environ: Mapping[str, str] = os.environ) -> HostLock:
+def lock_of(params: Mapping[str, Any], store: Store, environ: Mapping[str, str]) -> HostLock:
     """Return the lock of the destination: whoever deploys there, under whatever name, takes the same one."""
     name = f"certificate {os.path.realpath(os.path.dirname(store.public))}/{os.path.basename(store.public)}"
     path = os.path.join(_state_dir(params, environ), "locks", f"{folder_name(name)}.lock")

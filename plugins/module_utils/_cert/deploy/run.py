@@ -64,10 +64,10 @@ def deploy(params: Mapping[str, Any], now: datetime, check_mode: bool = False) -
     """
     clock = Deadline(None)
     require_library()
-    wanted = wanted_of(params)
+    wanted = wanted_of(params, os.environ)
     with contextlib.ExitStack() as stack:
         if not check_mode:
-            stack.enter_context(lock_of(params, wanted.store))
+            stack.enter_context(lock_of(params, wanted.store, os.environ))
         inside = stack.enter_context(Containers(params["docker_host"] or ""))
         return Deployment(wanted, inside, now, check_mode).execute(clock)
 

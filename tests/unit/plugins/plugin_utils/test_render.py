@@ -136,6 +136,18 @@ def test_a_finding_without_a_remedy_has_no_line_for_one():
     assert not [line for line in console_lines(report, []) if "->" in line]
 
 
+def test_what_a_finding_is_about_stands_beside_its_hosts_where_its_message_does_not_tell():
+    off = [found("warning", "pg.autovacuum_off", f"{name}: autovacuum", "Autovacuum is off.") for name in ("a", "b")]
+    report = report_of({"db1": looked(task("a.b", "warning"), findings=[*off, DISK])})
+    assert [line for line in console_lines(report, []) if "[db1]" in line] == [
+        "  CRITICAL  host.disk_full  [db1]",
+        "  WARNING   pg.autovacuum_off  [db1]  a: autovacuum",
+        "  WARNING   pg.autovacuum_off  [db1]  b: autovacuum",
+    ]
+    page = markdown(report)
+    assert "| b: autovacuum: Autovacuum is off. |" in page and "| /var is 97.0 % full" in page
+
+
 def test_the_same_trouble_on_many_hosts_is_said_once():
     fleet = {f"web{number}": looked(task("a.b", "critical"), findings=[DISK]) for number in range(1, 8)}
     fleet["ok"] = looked(task("a.b"))

@@ -101,7 +101,7 @@ def test_whose_a_file_is_to_be(key: str, present: int | None, said: dict[str, st
 def test_whoever_deploys_to_one_place_takes_one_lock(tmp_path: Path) -> None:
     def path(**given: Any) -> str:
         options = params(state_dir=str(tmp_path), **given)
-        return lock_of(options, wanted_of(options, {}).store).path
+        return lock_of(options, wanted_of(options, {}).store, {}).path
 
     (tmp_path / "tls").mkdir()
     (tmp_path / "link").symlink_to("tls")
