@@ -80,7 +80,7 @@ def is_alive(pid: int) -> bool:
     return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] not in "ZX"
 
 
-def wait_until(holds: Callable[[], Any], seconds: float = 5.0) -> Any:
+def wait_until(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Return the first true result of *holds*; fail when there is none in time."""
     give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
