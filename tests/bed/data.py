@@ -88,7 +88,7 @@ def counters(cluster: Cluster, database: str) -> Counters:
     }
 
 
-def _await_counters(cluster: Cluster, database: str, expected: Counters, seconds: float = 20.0) -> None:
+def _await_counters(cluster: Cluster, database: str, expected: Counters, seconds: float = 60.0) -> None:
     """A backend sends its counters when it ends, after its client is gone, and a VACUUM must not overtake them.
 
     Before PostgreSQL 15 they come by way of a process of their own, and later still.

@@ -347,7 +347,7 @@ def _switch_tls(cluster: Cluster, statement: str) -> None:
         opened.run("SELECT pg_reload_conf()")
 
 
-def _wait_for_tls(cluster: Cluster, wanted: str, seconds: float = 20) -> None:
+def _wait_for_tls(cluster: Cluster, wanted: str, seconds: float = 60) -> None:
     """The postmaster reads its settings a moment after it was asked to."""
     give_up = time.monotonic() + seconds
     while True:

@@ -112,7 +112,7 @@ class Place:
         finally:
             connected.close()
 
-    def wait_for(self, query: str, seconds: float = 20.0, database: str = "postgres") -> Rows:
+    def wait_for(self, query: str, seconds: float = 60.0, database: str = "postgres") -> Rows:
         """The rows of *query*, as soon as it has any."""
         give_up = time.monotonic() + seconds
         while not (rows := self.cluster.execute(query, database=database)):

@@ -64,7 +64,7 @@ def test_the_next_signal_follows_when_one_is_ignored() -> None:
         assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n"
         process_of(child).stop(patience=0.3)
-        assert child.wait(timeout=5) == -signal.SIGKILL
+        assert child.wait(timeout=60) == -signal.SIGKILL
 
 
 def test_descendants_are_found_over_sessions(tmp_path: Path) -> None:
@@ -78,8 +78,8 @@ def test_descendants_are_found_over_sessions(tmp_path: Path) -> None:
 
 def test_a_command_that_is_late_goes_with_what_it_started_in_other_sessions(tmp_path: Path) -> None:
     note = tmp_path / "pid"
-    with pytest.raises(BedError, match="took longer than 2 s"):
-        run([sys.executable, "-c", FAMILY, note], timeout=2)
+    with pytest.raises(BedError, match="took longer than 5 s"):
+        run([sys.executable, "-c", FAMILY, note], timeout=5)
     assert start_of(_await_pid(note)) is None
 
 

@@ -26,7 +26,7 @@ def authority() -> Authority:
 
 
 @contextmanager
-def shaking_hands(server: TlsServer, ca: Path, timeout: float = 5.0) -> Iterator[ssl.SSLSocket]:
+def shaking_hands(server: TlsServer, ca: Path, timeout: float = 60.0) -> Iterator[ssl.SSLSocket]:
     context = ssl.create_default_context(cafile=ca)
     with (
         socket.create_connection((server.host, server.port), timeout=timeout) as plain,
@@ -141,7 +141,7 @@ def test_a_stopped_server_refuses(issued: Issued, tmp_path: Path) -> None:
     with TlsServer(*issued.write(tmp_path, "served")) as server:
         address = (server.host, server.port)
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(address, timeout=2)
+        socket.create_connection(address, timeout=60)
 
 
 def test_a_server_that_serves_needs_a_chain() -> None:
