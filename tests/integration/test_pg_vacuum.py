@@ -248,8 +248,8 @@ def test_a_role_named_like_an_injection_with_settings_of_its_own(place: Place) -
         place.execute(
             f"ALTER TABLE own OWNER TO {quoted}",
             f"ALTER ROLE {quoted} SET search_path = theirs, public",
-            f"ALTER ROLE {quoted} SET statement_timeout = '1ms'",
-            f"ALTER ROLE {quoted} SET lock_timeout = '1ms'",
+            f"ALTER ROLE {quoted} SET statement_timeout = '1s'",
+            f"ALTER ROLE {quoted} SET lock_timeout = '1s'",
             f"ALTER ROLE {quoted} SET DateStyle = 'German'",
             f"ALTER ROLE {quoted} SET standard_conforming_strings = off",
         )
