@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,11 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding impor
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import count_by_severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.redact import redact
+
+# Ansible's words, which go on with all the options that there are and hide the one that is wrong.
+_UNKNOWN_OPTION = re.compile(
+    r"(Unsupported parameters for \((\S+)\) module: .*?)\. Supported parameters include", re.DOTALL
+)
 
 
 def finished_task(
@@ -104,10 +110,16 @@ def _is_found(part: Mapping[str, Any], trouble: str) -> bool:
 
 
 def _label(part: Mapping[str, Any]) -> str:
-    """Return what the part was about, as our modules say it: Ansible drops the label of a loop's item."""
+    """Return what the part was about, as our modules say it: Ansible drops the label of a loop's item.
+
+    Where the module was never begun, for an option that it does not know, the place in the list must do.
+    """
     evidence = part.get("evidence")
     subject = evidence.get("subject", "") if isinstance(evidence, dict) else ""
-    return subject if isinstance(subject, str) else ""
+    if isinstance(subject, str) and subject:
+        return subject
+    item = part.get(str(part.get("ansible_loop_var", "")))
+    return f"[{item}]" if type(item) is int else ""
 
 
 def _seconds(part: Mapping[str, Any]) -> float:
@@ -118,6 +130,9 @@ def _failed(task_id: str, label: str, message: str, part: Mapping[str, Any], now
     evidence = part.get("evidence")
     subject = f"{task_id} {label}".strip()
     remedy = str(part.get("remedy") or "Read the message; run the task alone with upkeep_only and -v to see more.")
+    unknown = _UNKNOWN_OPTION.match(message)
+    if unknown:
+        message, remedy = f"{unknown[1]}.", f"Correct it; `ansible-doc {unknown[2]}` lists every option."
     text = redact(" ".join(message.strip().removesuffix(remedy).split()))[:1000]
     return (
         Finding(

@@ -54,7 +54,7 @@ def _named_once(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def _about(group: Mapping[str, Any]) -> str:
-    """Return the subject of a finding where neither its hosts nor its message tell it: which cluster, which database."""
+    """Return the subject of a finding where neither its hosts nor its message tell it: which cluster or database."""
     subject = one_line(group["subject"])
     return "" if group["subject"] in group["hosts"] or subject in one_line(group["message"]) else subject
 

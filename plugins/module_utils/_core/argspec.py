@@ -64,6 +64,9 @@ def _is_parameters(params: object) -> bool:
 
 
 def _in_full(result: Any, message: str) -> str:
-    """Ansible leaves it to its caller to say what is wrong with options that nobody knows."""
-    unknown = result.unsupported_parameters and "Supported parameters include" in message
-    return f"Unsupported parameters: {message}" if unknown else message
+    """Ansible leaves it to its caller to say what is wrong with options that nobody knows.
+
+    All those that there are would hide the one that is wrong; the remedy says where they are listed.
+    """
+    names, unknown, _known = message.partition(". Supported parameters include")
+    return f"Unsupported parameters: {names}." if unknown and result.unsupported_parameters else message

@@ -239,6 +239,18 @@ def test_evidence_that_is_none_is_left_away():
     assert finding["evidence"] == {}
 
 
+def test_an_option_that_nobody_knows_is_named_with_its_place_and_without_all_the_others():
+    known = "Supported parameters include: " + ", ".join(f"option{number}" for number in range(50)) + "."
+    msg = f"Unsupported parameters for (cadence.upkeep.pg_vacuum) module: dead_ration, full.x. {known}"
+    part = {"failed": True, "msg": msg, "ansible_loop_var": "postgres_index", "postgres_index": 1}
+    (finding,) = finish(looped(result(), part))["findings"]
+    assert finding["message"] == (
+        "postgres.vacuum [1] was not done: "
+        "Unsupported parameters for (cadence.upkeep.pg_vacuum) module: dead_ration, full.x."
+    )
+    assert finding["remedy"] == "Correct it; `ansible-doc cadence.upkeep.pg_vacuum` lists every option."
+
+
 def test_an_item_that_was_skipped_counts_for_nothing():
     task = finish(looped(result(), {"skipped": True, "changed": False}))
     assert (task["status"], task["counts"]["ok"]) == ("done", 3)

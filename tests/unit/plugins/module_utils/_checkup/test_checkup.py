@@ -182,7 +182,7 @@ def history(state, host="db1"):
         (
             item("look", "misspelt", name="a"),
             "task.invalid",
-            "name. Supported parameters include: log, login_password, names",
+            "not valid: Unsupported parameters: name.",
         ),
         (item("look", "wrong_type", names={"a": 1}), "task.invalid", "argument 'names' is of type"),
         (item("look", "wrong_choice", severity="bad"), "task.invalid", "value of severity must be one of"),

@@ -51,7 +51,7 @@ def test_secret_parameters_are_told_at_every_depth():
     ("params", "mistake"),
     [
         ({}, "missing required arguments: hosts"),
-        ({"hosts": ["a"], "prot": 1}, "Unsupported parameters: prot. Supported parameters include: hosts,"),
+        ({"hosts": ["a"], "prot": 1}, "not valid: Unsupported parameters: prot."),
         ({"hosts": ["a"], "port": "http"}, "argument 'port' is of type"),
         ({"hosts": ["a"], "mode": "quick"}, "value of mode must be one of: fast, slow, got: quick"),
         ({"hosts": ["a"], "series": [{"nmae": "x"}]}, "series.nmae"),
