@@ -20,6 +20,7 @@ description:
   - Certificate and key change at one instant (see O(layout)). Each server checks its configuration before the first is
     reloaded.
   - Whatever goes wrong after that puts the old files back, lets the servers take those up, looks again, and says both.
+    What was wrong with an endpoint before, and still is, is said and puts nothing back.
   - When the files are the right ones already, but something else is served, the servers are reloaded.
   - What a run that was killed has begun is ended by the next one.
 author:
@@ -109,11 +110,13 @@ options:
     description: The group of the files, by name or number. The default is the one they have, or that of the module.
     type: str
   mode:
-    description: The mode of the public files, in octal digits. The default is the one they have, or V(0644).
-    type: str
+    description:
+      - The mode of the public files, in octal digits and quotes. The default is the one they have, or V(0644).
+      - A number is refused, since YAML makes 416 of 0640 without quotes.
+    type: raw
   key_mode:
-    description: The mode of the files with the key. The default is the one they have, or V(0600).
-    type: str
+    description: The mode of the files with the key, as in O(mode). The default is the one they have, or V(0600).
+    type: raw
   names:
     description: Every name that the certificate must stand for.
     type: list
@@ -180,7 +183,7 @@ options:
         description: The Compose project that it runs in, together with O(consumers[].compose_service).
         type: str
       compose_service:
-        description: The service of that project; it must have one container.
+        description: The service of that project. Each of its containers that run is told.
         type: str
   consumer_timeout:
     description: How long each program of a server may take.
@@ -189,6 +192,7 @@ options:
   endpoints:
     description:
       - Where the certificate must be served afterwards. Without any, nobody can tell whether it is.
+      - They are looked at before, too. One that could not be asked then, and cannot afterwards, is a finding alone.
       - Each is looked at as M(cadence.upkeep.cert_expiry) does.
     type: list
     elements: dict
@@ -367,7 +371,7 @@ findings:
           of
         the configuration failed with status 1: nginx: [emerg] unknown directive "nonsense" in /etc/nginx/nginx.conf:10
         /
-        nginx: configuration file /etc/nginx/nginx.conf test failed
+        nginx: configuration file /etc/nginx/nginx.conf test failed.
       evidence: {}
       remedy: Mend what the message names, then run the task again.
       observed_at: "2026-11-22T04:13:00Z"
@@ -392,7 +396,7 @@ actions:
       status: failed
       reason: >-
         nginx: its own check of the configuration failed with status 1: nginx: [emerg] unknown directive "nonsense" in
-        /etc/nginx/nginx.conf:10 / nginx: configuration file /etc/nginx/nginx.conf test failed
+        /etc/nginx/nginx.conf:10 / nginx: configuration file /etc/nginx/nginx.conf test failed.
       seconds: 0.007
     - id: put back
       description: Put the files of before back
@@ -414,7 +418,8 @@ state:
   description:
     - What became of it. V(unchanged), V(changed) (in check mode, would be), V(reloaded) when the files were the right
       ones already, V(refused) before anything was touched, V(put_back) when the files of before are in use, or
-      V(broken) when neither the new nor the old files could be taken into use.
+      V(broken) when neither the new nor the old files could be taken into use, or an endpoint that did not serve the
+      old ones does not serve the new ones.
   returned: success
   type: str
   sample: put_back

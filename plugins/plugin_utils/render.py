@@ -13,6 +13,7 @@ from ansible_collections.cadence.upkeep.plugins.plugin_utils.report import EXAMI
 
 CONSOLE_GROUPS = 20
 _NAMED_HOSTS = 4
+_DATES = ("issuer", "not_after", "remaining_days")
 
 Group = Mapping[str, Any]
 
@@ -191,6 +192,7 @@ def markdown(report: Mapping[str, Any]) -> str:
                 for action in row["actions"]
             ),
         ),
+        *_inventory(report),
         "## Left out",
         _table(
             ("host", "task", "reason"),
@@ -215,6 +217,29 @@ def _do_next(report: Mapping[str, Any]) -> str:
             for group in group_findings(report, Severity.WARNING)
         ),
     )
+
+
+def _inventory(report: Mapping[str, Any]) -> list[str]:
+    """Return the certificates that were looked at, the one that ends first at the front; nothing where none was."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for finding in report["findings"]:  # worst first
+        if finding["code"].startswith("cert."):
+            row = rows.setdefault((finding["host"], finding["subject"]), {"state": finding["severity"]})
+            row.update({key: finding["evidence"][key] for key in _DATES if key in finding["evidence"]})
+    dated = {names: row for names, row in rows.items() if all(key in row for key in _DATES)}
+    if not dated:
+        return []
+    listed = sorted(dated.items(), key=lambda item: (item[1]["remaining_days"], item[0]))
+    return [
+        "## Certificates",
+        _table(
+            ("host", "name", "issuer", "until", "days", "state"),
+            (
+                (host, name, row["issuer"], row["not_after"], f"{row['remaining_days']:.1f}", row["state"])
+                for (host, name), row in listed
+            ),
+        ),
+    ]
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

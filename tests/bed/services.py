@@ -1,9 +1,10 @@
-"""Debian's own servers that speak TLS, each as an instance of ours: nginx, slapd, mariadb, vsftpd, dovecot.
+"""Debian's own servers that speak TLS, each as an instance of ours: nginx, slapd, mariadb, vsftpd, exim, dovecot.
 
-The packages of the first four are downloaded with apt-get and unpacked into a directory of the bed: nothing is
+The packages of the first five are downloaded with apt-get and unpacked into a directory of the bed: nothing is
 installed. dovecot only works from where its packages put it, so that root installs those, as the bed does with other
 things; no service of the machine is started by that. All run as an ordinary account, with settings, ports and
-directories of their own, and are stopped by their pids. (exim and postfix lend themselves to no account but their own.)
+directories of their own, and are stopped by their pids. exim has the name of its account compiled in: root starts it
+where a mount that nobody else sees lends that name to the ordinary one.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from .postgres import cache_directory
 from .processes import run
 from .tls import Authority, Issued
 
-UNPACKED = ("nginx-light", "slapd", "mariadb-server-core", "vsftpd")
+UNPACKED = ("nginx-light", "slapd", "mariadb-server-core", "vsftpd", "exim4-daemon-light")
+EXIM = "Debian-exim"
 DOVECOT = Path("/usr/lib/dovecot/managesieve-login")
 DOVECOT_PACKAGES = (
     "dovecot-imapd", "dovecot-pop3d", "dovecot-lmtpd", "dovecot-submissiond", "dovecot-managesieved",
@@ -201,8 +203,33 @@ class Services:
         self._start("vsftpd", [self._root / "usr/sbin/vsftpd", path], port)
         return port
 
-    def _start(self, name: str, argv: Sequence[str | Path], *ports: int) -> None:
+    def exim(self) -> int:
+        """Start exim, which accepts no mail; its port."""
+        if self._account.ids is None:
+            raise BedError("exim wants an account of its own, and only root can lend it one: run the test as root")
+        port, folder = quiet_port(), self._folder("exim")
+        uid, gid = self._account.ids
+        for place, line in (("passwd", f"{EXIM}:x:{uid}:{gid}::/:/bin/false"), ("group", f"{EXIM}:x:{gid}:")):
+            others = [entry for entry in Path("/etc", place).read_text().splitlines() if not entry.startswith(EXIM)]
+            (folder / place).write_text("\n".join([*others, line, ""]))
+        for place in ("spool", "log"):
+            (folder / place).mkdir()
+        (folder / "exim.conf").write_text(
+            f"primary_hostname = {NAME}\nspool_directory = {folder}/spool\nlog_file_path = {folder}/log/%s\n"
+            f"pid_file_path = {folder}/pid\nlocal_interfaces = 127.0.0.1\ndaemon_smtp_ports = {port}\n"
+            f"keep_environment =\ntls_advertise_hosts = *\ntls_certificate = {self.live}\n"
+            f"tls_privatekey = {self.home}/live.key\n"
+        )
+        lend = "".join(f'mount --bind "{folder}/{place}" /etc/{place} && ' for place in ("passwd", "group"))
+        server = f'exec "{self._root}/usr/sbin/exim4" -bdf -C "{folder}/exim.conf"'
+        argv = ["/usr/bin/unshare", "--mount", "--propagation=private"]
+        self._start("exim", [*argv, "sh", "-c", lend + server], port, as_root=True)
+        return port
+
+    def _start(self, name: str, argv: Sequence[str | Path], *ports: int, as_root: bool = False) -> None:
         self._give(self.home / name)
+        if as_root:  # a file of settings that another account may write is none to exim
+            os.chown(self.home / name / f"{name}.conf", 0, 0)
         env = {
             "PATH": f"{self._root}/usr/sbin:{self._root}/usr/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             # For those that are unpacked; the others find the same ones where they are installed.
@@ -211,8 +238,9 @@ class Services:
             "TZ": "UTC",
         }
         log = self.home / f"{name}.log"
+        account = None if as_root else self._account.ids
         process = self._ledger.start(
-            name, [str(word) for word in argv], log=log, account=self._account.ids, env=env, cwd=self.home
+            name, [str(word) for word in argv], log=log, account=account, env=env, cwd=self.home
         )
         self.ports[name] = ports[0]
         deadline = time.monotonic() + PATIENCE
@@ -221,8 +249,8 @@ class Services:
                 if not process.running or time.monotonic() >= deadline:
                     said = "".join(
                         path.read_text(errors="replace")[-1500:]
-                        for path in (log, self.home / name / "log", self.home / name / "error.log")
-                        if path.exists()
+                        for path in (log, *(self.home / name / file for file in ("log", "log/main", "error.log")))
+                        if path.is_file()
                     )
                     raise BedError(f"{name} did not start: {said.strip()}")
                 time.sleep(0.02)

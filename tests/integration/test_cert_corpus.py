@@ -14,7 +14,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert import library, pem
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.check import CHECK
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.model import Certificate
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import validate
 from tests.bed.tls import Authority
 from tests.integration.module import run_module
 from tests.unit.plugins.module_utils._cert.corpus import AT, CORPUS
@@ -108,6 +110,31 @@ def test_openssl_and_we_call_the_same_keys_a_pair(tmp_path: Path) -> None:
     digest = openssl("dgst", "-sha256", "-r", data=public).stdout.split()[0].decode()
     der = issued.certificate.public_bytes(serialization.Encoding.DER)
     assert library.load(der).spki == library.public_half(issued.key_pem, ()) == digest
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        ["rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048"],
+        ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-pkeyopt", "ec_param_enc:explicit"],
+        ["ec", "-pkeyopt", "ec_paramgen_curve:brainpoolP256r1"],
+        ["ed448"],
+    ],
+    ids=lambda words: "-".join(words[::2]).replace(":", "-"),
+)
+def test_a_pair_of_an_unusual_kind_is_one(tmp_path: Path, key: list[str]) -> None:
+    for name in ("a", "b"):
+        chain, secret = tmp_path / f"{name}.crt", tmp_path / f"{name}.key"
+        argv = ("-newkey", *key, "-nodes", "-days", "90", "-subj", f"/CN={name}")
+        made = openssl("req", "-x509", *argv, "-keyout", str(secret), "-out", str(chain), data=b"")
+        assert made.returncode == 0, made.stderr
+        secret.chmod(0o600)
+    (tmp_path / "c.crt").write_bytes((tmp_path / "a.crt").read_bytes())
+    (tmp_path / "c.key").write_bytes((tmp_path / "b.key").read_bytes())
+    params = {"files": [str(tmp_path)], "check_key": True}
+    outcome = CHECK.run(validate(CHECK.name, CHECK.argument_spec, params, CHECK.rules).params, datetime.now(UTC))
+    matches = {Path(entry["target"]).name: entry["key_matches"] for entry in outcome.extra["certificates"]}
+    assert matches == {"a.crt": True, "b.crt": True, "c.crt": False}
 
 
 def test_openssl_s_own_containers_are_read(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from tests.bed.ledger import of_this_process
 from tests.bed.nginx import Nginx
 from tests.bed.packages import runs, settings_of, unpacked
 from tests.bed.postgres import Cluster, cache_directory, find_or_bring, free_port
-from tests.bed.tls import Authority
+from tests.bed.tls import Authority, TlsServer
 from tests.integration.deploying import NAME, Shop, codes, served, steps
 from tests.integration.module import run_module
 
@@ -113,6 +113,91 @@ def test_a_server_that_is_down_is_said_and_not_reloaded(shop: Shop) -> None:
     assert done.outcome.worst.word == "unknown" and not done.failure
 
 
+def test_one_that_was_down_before_does_not_undo_a_good_certificate(behind_nginx: tuple[Shop, Nginx]) -> None:
+    shop, _nginx = behind_nginx
+    issued = shop.issue()
+    dead = {"name": "dead", "host": "127.0.0.1", "port": 9, "server_name": NAME}
+    alive = {"name": "alive", "host": "127.0.0.1", "port": shop.port, "server_name": NAME}
+    done = shop.deploy(endpoints=[dead, alive], settle="2s")
+    assert (done.state, done.failure, codes(done)) == ("changed", "", ["cert.not_served"])
+    (finding,) = done.outcome.findings
+    assert finding.evidence["endpoint"] == "dead" and finding.severity.word == "unknown"
+    assert "So it was before" in finding.message
+    assert shop.served() == issued.fingerprint
+    # Nor does it keep others from being reloaded, or make that a failure.
+    issued = shop.issue(days=70)
+    assert shop.deploy(endpoints=[], consumers=[]).state == "changed"
+    done = shop.deploy(endpoints=[dead, alive], settle="2s")
+    assert (done.state, done.failure, shop.served()) == ("reloaded", "", issued.fingerprint)
+
+
+def test_one_that_served_something_else_before_is_a_failure_and_no_reason_to_undo(
+    behind_nginx: tuple[Shop, Nginx],
+) -> None:
+    shop, _nginx = behind_nginx
+    stranger = shop.authority.issue(NAME).write(shop.folder, "stranger")
+    with TlsServer(*stranger) as server:
+        issued = shop.issue()
+        other = {"name": "other", "host": "127.0.0.1", "port": server.port, "server_name": NAME}
+        alive = {"name": "alive", "host": "127.0.0.1", "port": shop.port, "server_name": NAME}
+        done = shop.deploy(endpoints=[other, alive], settle="2s")
+    assert (done.state, codes(done)) == ("broken", ["cert.not_served", "cert.not_in_use"])
+    assert "is in place and stays, but other did not serve the one of before" in done.failure
+    assert shop.served() == issued.fingerprint and not shop.chain.with_name(".shop.journal").exists()
+
+
+def test_one_that_goes_down_with_the_new_certificate_does(shop: Shop) -> None:
+    """What was well before and is not after is the deployment's doing, whatever else was wrong before."""
+    old = shop.put()
+    with TlsServer(shop.chain, shop.key) as server:
+        shop.issue()
+        stop = shop.folder / "stop"
+        shop.consumers = [{"name": "web", "reload": ["touch", str(stop)]}]
+        alive = {"name": "alive", "host": "127.0.0.1", "port": server.port, "server_name": NAME}
+        dead = {"name": "dead", "host": "127.0.0.1", "port": 9, "server_name": NAME}
+        done = shop.deploy(endpoints=[dead, alive], settle="1s")
+        assert served(server.port, shop.ca_path) == old.fingerprint
+    assert (done.state, shop.chain.read_bytes()) == ("put_back", old.chain_pem)
+    assert {one.evidence["endpoint"] for one in done.outcome.findings if one.code == "cert.not_served"} == {
+        "dead",
+        "alive",
+    }
+
+
+def test_paths_that_lead_to_the_source_become_our_own(shop: Shop) -> None:
+    """Else a renewal would change them unseen: the same content, and nobody told."""
+    shop.issue()
+    shop.live.mkdir()
+    shop.chain.symlink_to(shop.folder / "source.pem")
+    shop.key.symlink_to(shop.folder / "source.key")
+    reloaded = shop.folder / "reloaded"
+    shop.consumers = [{"name": "web", "reload": ["touch", str(reloaded)]}]
+    assert shop.deploy(check_mode=True).state == "changed" and not reloaded.exists()
+    assert shop.deploy().state == "changed" and reloaded.exists()
+    assert os.readlink(shop.chain) == ".shop.live/fullchain.pem"
+    assert shop.deploy().state == "unchanged"
+    reloaded.unlink()
+    issued = shop.issue(days=70)
+    assert shop.chain.read_bytes() != issued.chain_pem
+    assert shop.deploy().state == "changed" and reloaded.exists()
+    assert shop.in_place() == (issued.chain_pem, issued.key_pem)
+
+
+def test_two_deployments_with_one_key_between_them_are_refused(shop: Shop) -> None:
+    shop.issue()
+    shop.deploy()
+    before = shop.in_place()
+    shop.issue(days=70)
+    shared = {"fullchain": str(shop.live / "other.crt"), "privkey": str(shop.key)}
+    for check_mode in (True, False):
+        with pytest.raises(InvalidInput, match=r"shop\.key belongs to the deployment shop"):
+            shop.deploy(check_mode, name="other", deploy=shared)
+    assert shop.in_place() == before and not (shop.live / "other.crt").exists()
+    # With all of its paths, it is the same one by another name.
+    assert shop.deploy(name="renamed").state == "changed"
+    assert shop.deploy(name="renamed").state == "unchanged"
+
+
 def test_owner_and_mode_that_are_said_hold_from_then_on(shop: Shop) -> None:
     shop.issue()
     shop.deploy()
@@ -159,6 +244,20 @@ def test_only_what_differs_is_backed_up(shop: Shop) -> None:
 def test_a_backup_of_nothing_is_not_fine(shop: Shop) -> None:
     done = shop.deploy(state="backed_up", source=None)
     assert (done.state, done.outcome.worst.word, codes(done)) == ("unchanged", "unknown", ["cert.nothing_examined"])
+
+
+@pytest.mark.parametrize("forms", [["cert"], ["cert", "chain"], ["bundle"]], ids="-".join)
+def test_whatever_was_deployed_can_be_restored(shop: Shop, forms: list[str]) -> None:
+    """Also where the intermediates come from elsewhere, so that none of them is in the backup."""
+    deploy = {form: str(shop.live / form) for form in (*forms, "privkey")}
+    shop.issue()
+    shop.deploy(deploy=deploy)
+    before = {path.name: path.read_bytes() for path in shop.live.iterdir() if path.is_file()}
+    shop.issue(days=70)
+    assert shop.deploy(deploy=deploy).state == "changed"
+    done = shop.deploy(deploy=deploy, state="restored")
+    assert (done.state, done.failure) == ("changed", "")
+    assert {path.name: path.read_bytes() for path in shop.live.iterdir() if path.is_file()} == before
 
 
 def test_a_damaged_backup_is_not_restored(shop: Shop) -> None:
@@ -496,9 +595,11 @@ def test_a_lock_that_cannot_be_had_is_named(shop: Shop) -> None:
 def test_a_lock_of_ours_is_free_again(shop: Shop) -> None:
     shop.issue()
     shop.deploy()
-    (lock,) = (shop.state / "locks").glob("*.lock")
-    with HostLock(str(lock), "test"):
-        pass
+    locks = list((shop.state / "locks").glob("*.lock"))
+    assert len(locks) == 2  # one for each path
+    for lock in locks:
+        with HostLock(str(lock), "test"):
+            pass
 
 
 # --- through Ansible --------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from tests.bed import nginx
 from tests.bed.docker_engine import Engine
 from tests.bed.postgres import free_port
 from tests.bed.tls import Authority
-from tests.integration.deploying import Shop, codes, steps
+from tests.integration.deploying import Shop, codes, served, steps
 from tests.integration.module import run_module
 
 COMPOSE = """
@@ -95,6 +95,30 @@ def test_a_service_of_a_project(docker_engine: Engine, image: str, shop: Shop, t
         assert shop.served() == issued.fingerprint
 
 
+def test_each_container_of_a_service_is_told(docker_engine: Engine, image: str, shop: Shop, tmp_path: Path) -> None:
+    text = COMPOSE.format(image=image, tls=shop.live, port="")
+    (tmp_path / "compose.yaml").write_text(text)
+    with docker_engine.compose(tmp_path, "twins") as twins:
+        twins.up("--pull", "never", "--scale", "web=2")
+        names = sorted(twins.containers("web"))
+        assert len(names) == 2
+        ports = [
+            int(docker_engine.inspect(name)["NetworkSettings"]["Ports"]["443/tcp"][0]["HostPort"]) for name in names
+        ]
+        for name in names:
+            docker_engine.wait_until(name, "sh", "-c", "exec 3<>/dev/tcp/127.0.0.1/443")
+        endpoints = [{"name": name, "host": "127.0.0.1", "port": port} for name, port in zip(names, ports, strict=True)]
+        issued = shop.issue()
+        consumers = [{"kind": "nginx", "compose_project": twins.name, "compose_service": "web"}]
+        planned = shop.deploy(check_mode=True, consumers=consumers, endpoints=endpoints)
+        done = shop.deploy(consumers=consumers, endpoints=endpoints)
+        assert (done.state, done.failure) == ("changed", "")
+        told = [step for step, _status in steps(done) if step.startswith("reload")]
+        assert told == [step for step, _status in steps(planned) if step.startswith("reload")]
+        assert [name for name in names if any(name in step for step in told)] == names
+        assert {served(port, shop.ca_path) for port in ports} == {issued.fingerprint}
+
+
 def test_a_server_that_ignores_the_signal_goes_on_with_the_old_one(
     docker_engine: Engine, image: str, shop: Shop
 ) -> None:
@@ -160,6 +184,10 @@ def test_a_container_that_cannot_be_asked_stops_it_before_anything_is_changed(
     shop.issue()
     with pytest.raises(InvalidInput, match="There is no container nobody"):
         shop.deploy(consumers=[{"kind": "nginx", "container": "nobody"}])
+    docker_engine.docker("pause", web)
+    with pytest.raises(ConnectionFailed, match=f"The container {web} is paused"):
+        shop.deploy(consumers=[{"kind": "nginx", "container": web}])
+    docker_engine.docker("unpause", web)
     docker_engine.docker("stop", "--time", "1", web)
     with pytest.raises(ConnectionFailed, match=f"The container {web} does not run"):
         shop.deploy(consumers=[{"kind": "nginx", "container": web}])

@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -355,7 +356,25 @@ def test_hsts(
         assert record(run({**endpoint, "hsts": False}, hsts=True))["hsts"] is None
     assert codes(result) == [code]
     assert record(result)["hsts"] == hsts
-    assert asked[0].startswith(b"GET / HTTP/1.1\r\nHost: shop.example.org\r\n")
+    assert asked[0].startswith(f"GET / HTTP/1.1\r\nHost: shop.example.org:{port}\r\n".encode())
+
+
+def test_a_page_that_comes_byte_by_byte_is_not_waited_for(authority: Authority, ca: str, tmp_path: Path) -> None:
+    context, ended = context_of(authority.issue("shop.example.org"), tmp_path), threading.Event()
+
+    def handle(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as tls:
+            tls.recv(4096)
+            while not ended.wait(0.2):  # a new byte well within the time that a single wait has
+                tls.sendall(b"H")
+
+    with listening(handle) as port:
+        endpoint = {"host": "127.0.0.1", "port": port, "server_name": "shop.example.org", "ca_path": ca}
+        started = time.monotonic()
+        result = run({**endpoint, "timeout": "2s"}, hsts=True, deadline="5m")
+        ended.set()
+    assert codes(result) == ["cert.valid"] and record(result)["hsts"] is None
+    assert time.monotonic() - started < 60
 
 
 # --- all of it together ---

@@ -101,6 +101,30 @@ def test_a_dry_run_that_fails_says_why(pebble: Pebble, lineage: Path) -> None:
     assert status(failed) == {"shop": ("failed", False)} and actions(failed) == [("renew shop", "failed")]
 
 
+@pytest.fixture
+def hooked(pebble: Pebble) -> Iterator[dict[str, Any]]:
+    """The options to renew a second certificate for the same name, as certbot calls it; it is gone afterwards."""
+    pebble.issue("shop-0001", NAME)
+    folder = pebble.config_dir / "renewal-hooks" / "deploy"
+    folder.mkdir(parents=True, exist_ok=True)
+    yield options(pebble, force=True, lineages=[{"name": "shop-0001"}])
+    (folder / "copy.sh").unlink(missing_ok=True)
+    assert pebble.certbot("delete", "--cert-name", "shop-0001", "--non-interactive").returncode == 0
+
+
+def test_a_hook_that_fails_is_said_though_certbot_ends_well(pebble: Pebble, hooked: dict[str, Any]) -> None:
+    script = pebble.config_dir / "renewal-hooks" / "deploy" / "copy.sh"
+    script.write_text("#!/bin/sh\nexit 7\n")
+    script.chmod(0o755)
+    done = renewed(**hooked, arguments=["--deploy-hook", "sh -c 'exit 3'"])
+    assert status(done) == {"shop-0001": ("renewed", True)}
+    assert {(finding.code, finding.severity.word) for finding in done.outcome.findings} == {
+        ("cert.hook_failed", "warning")
+    }
+    said = " ".join(finding.message for finding in done.outcome.findings)
+    assert "failed with status 3" in said and "failed with status 7" in said
+
+
 def test_a_lineage_that_is_absent_hides_no_other(pebble: Pebble, lineage: Path) -> None:
     done = renewed(**options(pebble, lineages=[{"name": "nobody"}, {"name": "shop"}]))
     assert status(done) == {"nobody": ("absent", False), "shop": ("kept", False)}
@@ -111,6 +135,12 @@ def test_without_certbot_nothing_is_renewed(pebble: Pebble, lineage: Path) -> No
     with pytest.raises(CommandFailed, match="there is no certbot-of-nobody on this host") as absent:
         renewed(**options(pebble, certbot="certbot-of-nobody"))
     assert "renew_command" in absent.value.remedy
+    # What another client renews does not wait for it.
+    live = {"fullchain": str(lineage / "fullchain.pem"), "renew_command": ["true"]}
+    mixed = [{"name": "shop"}, {"name": "other", **live}]
+    done = renewed(**options(pebble, certbot="certbot-of-nobody", lineages=mixed))
+    assert status(done) == {"shop": ("failed", False), "other": ("kept", False)}
+    assert "certbot-of-nobody cannot be started" in done.outcome.findings[0].message
 
 
 def test_where_nothing_was_ever_issued_nothing_was_looked_at(tmp_path: Path, pebble: Pebble) -> None:
@@ -247,6 +277,15 @@ def test_an_authority_that_has_enough_is_named_as_such(pebble: Pebble, other: di
     assert "retry after 2026-11-29" in finding.message
     late = renewed(lineages=[by(other, "limited")], critical=["15d"], state_dir=str(pebble.folder / "state"))
     assert late.outcome.worst.word == "critical", "there is no time to wait"
+
+
+def test_what_a_command_is_given_in_secret_is_not_shown(pebble: Pebble, other: dict[str, Any]) -> None:
+    secret = ["--eab-hmac-key", "c4nary1", "--api-token=c4nary2", "--email", "me@example.org"]
+    entry = {**by(other, "limited"), "renew_command": [other["client"], "limited", *secret]}
+    done = renewed(lineages=[entry], state_dir=str(pebble.folder / "state"))
+    (finding,) = done.outcome.findings
+    assert finding.evidence["command"][-2:] == ["--email", "me@example.org"]
+    assert "c4nary" not in json.dumps(done.outcome.as_result()) + repr(done.outcome)
 
 
 def test_a_client_that_hangs_or_breaks_things_is_said(pebble: Pebble, other: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`cert_expiry` against Debian's own servers: nginx, dovecot, OpenLDAP, MariaDB and vsftpd."""
+"""`cert_expiry` against Debian's own servers: nginx, exim, dovecot, OpenLDAP, MariaDB and vsftpd."""
 
 from __future__ import annotations
 
@@ -52,6 +52,22 @@ def test_every_server_shows_its_certificate_and_none_of_them_the_renewed_one(ser
     services.renew(days=80)
     stale = codes(run(*asked))
     assert stale == {name: ["cert.served_differs"] for name in ports}
+
+
+def test_exim_which_watches_its_files(services: Services) -> None:
+    asked = {
+        "name": "mail", "host": "localhost", "port": services.exim(), "starttls": "smtp", "ca_path": services.ca_path,
+        "expect_file": str(services.live),
+    }  # fmt: skip
+    result = run(asked)
+    assert codes(result) == {"mail": ["cert.valid"]}, result["findings"]
+    (record,) = result["certificates"]
+    assert (record["verified"], record["hostname_ok"], record["served_matches_file"]) == (True, True, True)
+    assert record["leaf"]["fingerprint_sha256"] != services.renew(days=85).fingerprint
+    deadline = time.monotonic() + 30
+    while codes(found := run(asked)) != {"mail": ["cert.valid"]}:
+        assert codes(found) == {"mail": ["cert.served_differs"]} and time.monotonic() < deadline, found["findings"]
+        time.sleep(0.1)
 
 
 def test_nginx_until_it_is_reloaded(services: Services) -> None:

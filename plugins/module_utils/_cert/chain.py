@@ -35,6 +35,11 @@ class Chain(NamedTuple):
     path: tuple[int, ...]
     complete: bool
 
+    @property
+    def needed(self) -> tuple[int, ...]:
+        """The path without what turned out to be needed by nobody: a cross-sign of a root that is trusted itself."""
+        return tuple(index for index in self.path if self.roles[index] != UNUSED)
+
 
 def chain_of(sighting: Sighting, anchors: Anchors = NOBODY) -> Chain:
     """Return how the certificates of *sighting* hang together.

@@ -17,7 +17,7 @@ def key_matches(sighting: Sighting, leaf: Optional[Certificate]) -> Optional[boo
     """Return whether the key beside a certificate is its own; None when it was not read."""
     if sighting.key is None or leaf is None or not sighting.key.spki or not leaf.spki:
         return None
-    return sighting.key.spki == leaf.spki
+    return leaf.has_key(sighting.key.spki)
 
 
 def judge_key(sighting: Sighting, leaf: Optional[Certificate]) -> list[Finding]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Optional
 
@@ -137,14 +137,14 @@ def judge(
     findings += _unread(sighting)
     findings += _names(sighting, leaf, policy, hostname_ok)
     if sighting.handshake is not None:
-        dates_said = any(entry.code in OUTSIDE for entry in findings)
+        dates_said = any(entry.code in OUTSIDE | {codes.CLOCK_SKEW} for entry in findings)
         alone = len(structure.path) == 1 and leaf is not None and not leaf.self_issued
         findings += judge_trust(sighting, sighting.handshake, dates_said, alone)
         findings += judge_served(sighting, sighting.handshake)
         findings += judge_protocol(sighting, sighting.handshake, policy)
     if leaf is not None:
         findings += _structure(sighting, structure, leaf, counted)
-        path = [sighting.certificates[index] for index in structure.path]
+        path = [sighting.certificates[index] for index in structure.needed]
         findings += judge_strength(sighting.target, sighting.place, path, policy)
         findings += [
             finding
@@ -157,6 +157,7 @@ def judge(
     findings += [*judge_key(sighting, leaf), *others]
     if say_valid and leaf is not None and counted and all(finding.severity <= Severity.INFO for finding in findings):
         findings.insert(0, _valid(sighting, counted, leaf, limits, now))
+    findings = _dated(findings, leaf, now)
     matches = served_matches(sighting), key_matches(sighting, leaf)
     return Verdict(sighting, limits, chain, counted, leaf, hostname_ok, *matches, tuple(findings))
 
@@ -238,11 +239,24 @@ def _valid(
     return Finding(codes.VALID, sighting.target, Severity.OK, message, _evidence(first, limits, now))
 
 
+def _dated(findings: list[Finding], leaf: Optional[Certificate], now: datetime) -> list[Finding]:
+    """Let one of *findings* tell who issued the certificate until when: an inventory wants it, whatever is wrong."""
+    if leaf is None or not findings or any("not_after" in finding.evidence for finding in findings):
+        return findings
+    dates = {
+        "issuer": leaf.issuer,
+        "not_after": rfc3339(leaf.not_after),
+        "remaining_days": round((leaf.not_after - now) / timedelta(days=1), 2),
+    }
+    return [replace(findings[0], evidence={**findings[0].evidence, **dates}), *findings[1:]]
+
+
 def _evidence(judged: Judged, limits: Limits, now: datetime) -> dict[str, Any]:
     certificate = judged.certificate
     left = certificate.not_after - now
     return {
         "certificate": certificate.subject,
+        "issuer": certificate.issuer,
         "role": judged.role,
         "serial": certificate.serial,
         "not_before": rfc3339(certificate.not_before),
@@ -288,7 +302,7 @@ def _structure(sighting: Sighting, structure: Chain, leaf: Certificate, counted:
         found(codes.ROOT_IN_CHAIN, Severity.INFO, words, roots=roots[:SHOWN])
     early = [
         entry
-        for entry in (certificates[index] for index in structure.path[1:])
+        for entry in (certificates[index] for index in structure.needed[1:])
         if not entry.self_issued and entry.not_after < leaf.not_after and entry.fingerprint not in said
     ]
     if early:

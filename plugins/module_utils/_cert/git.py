@@ -9,6 +9,7 @@ It would refuse to look into a work tree of somebody else, and run what its sett
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Optional
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.files import read_regular
@@ -19,6 +20,8 @@ _LINK_BYTES = 4096
 # Before its name, an entry has times, numbers and a hash (of 20 bytes, or of 32 in the newer form), then the flags.
 _FIXED = 40
 _EXTENDED = 0x4000
+# Extensions that say that this is not all: most entries are in a shared index, or whole directories are one entry.
+_IN_PARTS = frozenset((b"link", b"sdir"))
 
 
 class WorkTrees:
@@ -100,7 +103,15 @@ def _read(index: bytes, version: int, count: int, hash_bytes: int) -> list[bytes
             raise ValueError("its entries are of another form")
         names.append(before)
         position = end + 1 if version == 4 else start + (end - start + 8) // 8 * 8
+    if not _IN_PARTS.isdisjoint(_extensions(index, position, len(index) - hash_bytes)):
+        raise IndexError("other files hold more of it")
     return names
+
+
+def _extensions(index: bytes, position: int, end: int) -> Iterator[bytes]:
+    while position + 8 <= end:
+        yield index[position : position + 4]
+        position += 8 + int.from_bytes(index[position + 4 : position + 8], "big")
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:

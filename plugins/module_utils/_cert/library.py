@@ -17,6 +17,7 @@ from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert import der as der_walk
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.model import Certificate
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.names import is_ip
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import MissingLibrary
 
 try:
@@ -36,6 +37,12 @@ except ImportError:
 else:
     HAS_CRYPTOGRAPHY = True
     IMPORT_ERROR = ""
+
+
+# How the algorithm of nearly every public key begins: RSA, and a named curve. Writing a key anew to compare it takes
+# longer than reading the whole certificate, so that it is done for the others alone.
+_USUAL_FORMS = (bytes.fromhex("06092a864886f70d010101"), bytes.fromhex("06072a8648ce3d020106"))
+_ALGORITHM = 24
 
 
 class NoPassphrase(ValueError):
@@ -92,7 +99,8 @@ def load(der: bytes) -> Certificate:
     unread: list[str] = []
     extensions = _extensions(certificate, unread)
     subject, issuer = _name(certificate, "subject", unread), _name(certificate, "issuer", unread)
-    key_type, key_bits, spki = _key(certificate, der)
+    key_info = _key_info(der)
+    key_type, key_bits, plain = _key(certificate, key_info)
     return Certificate(
         subject=subject,
         issuer=issuer,
@@ -106,7 +114,8 @@ def load(der: bytes) -> Certificate:
         self_issued=bool(subject) and subject == issuer,
         unread="; ".join(unread),
         common_name=_common_name(certificate) if subject else "",
-        spki=spki,
+        spki=hashlib.sha256(key_info).hexdigest() if key_info else "",
+        plain_spki=plain,
         **extensions,
     )
 
@@ -231,8 +240,14 @@ def _extensions(certificate: Any, unread: list[str]) -> dict[str, Any]:
 
 
 def _alternative_names(value: Any) -> dict[str, Any]:
-    names = value.get_values_for_type(x509.DNSName)
+    # An address that is written where a name should be stands for nothing: clients look among the addresses.
+    names = [f"DNS:{name}" if _like_address(name) else name for name in value.get_values_for_type(x509.DNSName)]
     return {"names": (*names, *map(str, value.get_values_for_type(x509.IPAddress)))}
+
+
+def _like_address(name: str) -> bool:
+    # The first two are for speed: there are many names, and hardly one is an address.
+    return (name[-1:].isdigit() or ":" in name) and is_ip(name)
 
 
 def _access(value: Any) -> dict[str, Any]:
@@ -256,21 +271,21 @@ if HAS_CRYPTOGRAPHY:
     }
 
 
-def _key(certificate: Any, der: bytes) -> tuple[str, int | None, str]:
-    """Return kind and size of the public key, and its SHA-256."""
-    spki = _spki(der)
+def _key(certificate: Any, key_info: bytes) -> tuple[str, int | None, str]:
+    """Return kind and size of the public key, and its SHA-256 in the usual form if *key_info* is in another one."""
     try:
         key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm):
-        return "unknown", None, spki
-    return (*_kind_of_key(key), spki)
+        return "unknown", None, ""
+    usual = any(form in key_info[:_ALGORITHM] for form in _USUAL_FORMS)
+    return (*_kind_of_key(key), "" if usual else _spki_of(key))
 
 
-def _spki(der: bytes) -> str:
+def _key_info(der: bytes) -> bytes:
     try:
-        return hashlib.sha256(der_walk.key_info(der)).hexdigest()
+        return der_walk.key_info(der)
     except ValueError:
-        return ""
+        return b""
 
 
 def _kind_of_key(key: Any) -> tuple[str, int | None]:

@@ -29,9 +29,10 @@ NO_ISSUER = frozenset((20, 21))
 class Certificate:
     """One certificate. Instants are aware and UTC; ``serial`` is lower-case hex with its sign, as are the other marks.
 
-    ``fingerprint`` is the SHA-256 of all of it, ``spki`` that of its public key; ``key_id`` and ``issuer_key_id`` are
-    what it says of its own and its issuer's key. ``unread`` says which part could not be read although the dates could;
-    empty when all could.
+    ``fingerprint`` is the SHA-256 of all of it, ``spki`` that of its public key; ``plain_spki`` that of the same key in
+    the form in which its private half gives it, where the certificate has another one (RSA kept for PSS, a curve spelt
+    out), else empty. ``key_id`` and ``issuer_key_id`` are what it says of its own and its issuer's key. ``unread`` says
+    which part could not be read although the dates could; empty when all could.
     """
 
     subject: str
@@ -54,10 +55,15 @@ class Certificate:
     must_staple: bool = False
     has_ocsp_url: bool = False
     has_crl_url: bool = False
+    plain_spki: str = ""
 
     @property
     def lifetime(self) -> timedelta:
         return self.not_after - self.not_before
+
+    def has_key(self, spki: str) -> bool:
+        """Return whether *spki*, the SHA-256 of a private key's public half, is that of its own key."""
+        return bool(spki) and spki in (self.spki, self.plain_spki)
 
 
 @dataclass(frozen=True)

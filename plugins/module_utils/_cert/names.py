@@ -6,7 +6,15 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+import unicodedata
 from collections.abc import Iterable
+
+# Whatever Unicode counts as the dot between two labels.
+_DOT = re.compile("[.\u3002\uff0e\uff61]")
+# Python knows the rules of 2003, which write these as ss and σ; clients and registries have not for years.
+_KEPT_SINCE_2008 = frozenset("ßς")
+_LONGEST_LABEL = 63
 
 
 def is_ip(text: str) -> bool:
@@ -26,7 +34,22 @@ def ascii_name(name: str) -> str:
     plain = name.rstrip(".").lower()
     if not plain or any(character.isspace() or not character.isprintable() for character in plain):
         raise ValueError(f"{name!r} is not a host name")
-    return plain if plain.startswith("*.") or is_ip(plain) else plain.encode("idna").decode("ascii")
+    if is_ip(plain):
+        return plain
+    wildcard, rest = ("*.", plain[2:]) if plain.startswith("*.") else ("", plain)
+    return wildcard + ".".join(map(_a_label, _DOT.split(rest)))
+
+
+def _a_label(label: str) -> str:
+    """Return one label as the domain name system has it. Raises ``ValueError`` when it cannot be one."""
+    if not label:
+        raise ValueError("a label is empty")
+    if not _KEPT_SINCE_2008 & set(label):
+        return label.encode("idna").decode("ascii")
+    encoded = "xn--" + unicodedata.normalize("NFKC", label).encode("punycode").decode("ascii")
+    if len(encoded) > _LONGEST_LABEL:
+        raise ValueError("a label is too long")
+    return encoded
 
 
 def covers(names: Iterable[str], wanted: str) -> bool:

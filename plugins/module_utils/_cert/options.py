@@ -16,7 +16,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._cert.discover impo
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.model import EndpointSpec, Limits, Policy
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.names import ascii_name, is_ip
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.starttls import PORTS
-from ansible_collections.cadence.upkeep.plugins.module_utils._cert.thresholds import Limit, parse_limit
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.thresholds import LONGEST_SECONDS, Limit, parse_limit
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import parse_rfc3339
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import parse_duration, parse_size
@@ -171,6 +171,8 @@ def _named(spec: EndpointSpec, name: Optional[str]) -> EndpointSpec:
 def _distinct(specs: Iterable[EndpointSpec]) -> tuple[EndpointSpec, ...]:
     by_target: dict[str, EndpointSpec] = {}
     for spec in specs:
+        if not spec.target.isprintable():
+            raise InvalidInput("endpoints: a name has characters that cannot be shown.", "Name it in words.")
         if spec.target in by_target:
             raise InvalidInput(
                 f"endpoints: two of them are called {spec.target!r}.", "Give each a name of its own by the option name."
@@ -194,6 +196,8 @@ def _seconds(option: str, text: str) -> float:
     seconds = _of(option, parse_duration, text)
     if seconds <= 0:
         raise InvalidInput(f"{option}: {text!r} leaves no time.", "Write a duration above zero, like 5s.")
+    if seconds > LONGEST_SECONDS:
+        raise InvalidInput(f"{option}: {text!r} is more than a thousand years.", "Write less.")
     return seconds
 
 

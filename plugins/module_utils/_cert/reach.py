@@ -17,6 +17,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline impo
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_duration
 
 _ANSWER_BYTES = 16 * 1024
+_LONGEST_WAIT = 3600.0
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: ([^\r\n]{0,100}))?\r?\n")
 _PHASES = {
     "resolve": "was not resolved",
@@ -141,7 +142,8 @@ def patience(deadline: Deadline, spec: EndpointSpec, phase: str) -> float:
     """Return the seconds left, more than 0 (which would mean not to wait at all); raises when none are."""
     if deadline.expired:
         raise late(spec, phase)
-    return max(0.001, deadline.remaining or 0.0) if deadline.seconds is not None else 3600.0
+    # The system knows no wait of a hundred years.
+    return min(max(0.001, deadline.remaining or 0.0), _LONGEST_WAIT) if deadline.seconds is not None else _LONGEST_WAIT
 
 
 def unreachable(spec: EndpointSpec, kind: str, what: str, remedy: str, **evidence: Any) -> CannotLook:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +15,8 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import parse_duration, parse_percent
 
 SHORT_LIVED = timedelta(days=10)
+# No certificate is watched for a thousand years; further from now there are no dates to reckon with.
+LONGEST_SECONDS = 366_000 * 86_400.0
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,10 @@ class Limit:
 def parse_limit(text: str) -> Limit:
     """Return the limit that *text* writes: ``30d``, ``36h``, ``25%``. Raises ``InvalidInput``, naming the text."""
     if not text.strip().endswith("%"):
-        return Limit(seconds=parse_duration(text))
+        seconds = parse_duration(text)
+        if seconds > LONGEST_SECONDS:
+            raise InvalidInput(f"{text!r} is more than a thousand years.", "Write less.")
+        return Limit(seconds=seconds)
     share = parse_percent(text)
     if share > 1:
         raise InvalidInput(f"{text!r} is more than the whole lifetime.", "Write at most 100%.")
@@ -41,6 +47,11 @@ def threshold(not_before: datetime, not_after: datetime, limits: Iterable[Limit]
     end itself counts.
     """
     lifetime = max(0.0, (not_after - not_before).total_seconds())
+    return _soonest(lifetime, tuple(limits))
+
+
+@functools.lru_cache(maxsize=1024)  # asked several times of each of many thousand certificates, which live alike
+def _soonest(lifetime: float, limits: tuple[Limit, ...]) -> float:
     return min((_seconds(limit, lifetime) for limit in limits), default=0.0)
 
 
@@ -52,7 +63,8 @@ def renewal(not_before: datetime, not_after: datetime, limit: Optional[Limit]) -
     lifetime = not_after - not_before
     if limit is None:
         return not_after - (lifetime / 2 if lifetime < SHORT_LIVED else lifetime / 3)
-    return not_after - timedelta(seconds=threshold(not_before, not_after, (limit,)))
+    # Before it began, nothing is due; and before the first year of the calendar is no instant.
+    return not_after - min(timedelta(seconds=threshold(not_before, not_after, (limit,))), max(lifetime, timedelta(0)))
 
 
 def _seconds(limit: Limit, lifetime: float) -> float:

@@ -219,9 +219,8 @@ class Prober:
             hsts = None
             path = _handed_out(tls, "get_verified_chain") if context.verify_mode is ssl.CERT_REQUIRED else ()
             version = tls.version() or ""
-            if spec.hsts and not spec.starttls and not deadline.expired:
-                tls.settimeout(patience(deadline, spec, "handshake"))
-                hsts = web.ask_hsts(spec, tls)
+            if spec.hsts and not spec.starttls:
+                hsts = web.ask_hsts(spec, tls, deadline)
             return _Seen(chain, peer_ip, version, path or (), hsts=hsts)
 
     def _chain_of(self, spec: EndpointSpec, tls: ssl.SSLSocket) -> tuple[bytes, ...]:

@@ -10,25 +10,32 @@ import socket
 import ssl
 from typing import Optional
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._cert.model import EndpointSpec, Hsts
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.model import CannotLook, EndpointSpec, Hsts
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.reach import patience
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Deadline
 
 _HEAD_BYTES = 64 * 1024
+_HTTPS = 443
 _MAX_AGE = re.compile(r'max-age\s*=\s*"?(\d{1,18})"?', re.IGNORECASE)
 
 
-def ask_hsts(spec: EndpointSpec, tls: ssl.SSLSocket) -> Optional[Hsts]:
-    """Return what the server behind *tls* says; None when it does not answer in HTTP within the socket's time."""
+def ask_hsts(spec: EndpointSpec, tls: ssl.SSLSocket, deadline: Deadline) -> Optional[Hsts]:
+    """Return what the server behind *tls* says; None when it does not answer in HTTP until the *deadline*."""
     name = f"[{spec.checked_name}]" if ":" in spec.checked_name else spec.checked_name
+    name += "" if spec.port == _HTTPS else f":{spec.port}"
     request = f"GET / HTTP/1.1\r\nHost: {name}\r\nUser-Agent: upkeep\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     try:
+        tls.settimeout(patience(deadline, spec, "handshake"))
         tls.sendall(request.encode("ascii"))
         answer = b""
         while b"\r\n\r\n" not in answer and len(answer) < _HEAD_BYTES:
+            # Each time anew: one that sends a byte now and then would else have that time for every byte.
+            tls.settimeout(patience(deadline, spec, "handshake"))
             received = tls.recv(4096)
             if not received:
                 break
             answer += received
-    except (OSError, socket.timeout):
+    except (OSError, socket.timeout, CannotLook):
         return None
     head = answer.partition(b"\r\n\r\n")[0].decode("latin-1")
     return read_hsts(head) if head.startswith("HTTP/") else None

@@ -51,9 +51,10 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "store": {"type": "path"},
     "owner": {"type": "str"},
     "group": {"type": "str"},
-    "mode": {"type": "str"},
+    # As it was written: a text would hide that YAML has made a number of 0640, which is 416.
+    "mode": {"type": "raw"},
     # How the file may be read, not a key.
-    "key_mode": {"type": "str", "no_log": False},
+    "key_mode": {"type": "raw", "no_log": False},
     "names": {"type": "list", "elements": "str", "default": []},
     "ca_path": {"type": "path"},
     "verify": {"type": "bool", "default": True},

@@ -111,7 +111,7 @@ def _by_the_key(wanted: Wanted, files: Mapping[str, bytes], leaf: Certificate) -
     block = _KEY.search(files["privkey"])
     whose = f"The private key for {wanted.origin}"
     try:
-        matches = library.public_half(block[0] if block else b"", ()) == leaf.spki
+        matches = leaf.has_key(library.public_half(block[0] if block else b"", ()))
     except library.NoPassphrase:
         return [(f"{whose} is encrypted: no server could read it without a word.", {"reason": "encrypted_key"})]
     except ValueError:

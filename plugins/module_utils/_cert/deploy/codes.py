@@ -24,7 +24,8 @@ CODES: Mapping[str, Code] = {
         "Find out why the server did not take up its files: its log, and whether it reads these paths.",
     ),
     "cert.not_in_use": Code(
-        "A certificate is in place, but a server could not be made to use it, and there was none before it.",
+        "A certificate is in place, but a server could not be made to use it; there was none before it, or the server "
+        "did not use that one either.",
         "Mend what the message names, then run the task again.",
     ),
     "cert.put_back": Code(

@@ -10,11 +10,11 @@ import re
 import shlex
 import signal
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.deploy.model import Consumer
-from ansible_collections.cadence.upkeep.plugins.module_utils._cert.deploy.store import LINKS, Store
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.deploy.store import LINKS, Store, real_place
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.command import run
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.containers import Description, Place, place_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import CommandFailed, InvalidInput
@@ -55,6 +55,9 @@ class Inside(Protocol):
 
     def find(self, place: Place) -> Description:
         """Return the description of the running container that is meant."""
+
+    def members(self, place: Place) -> list[Place]:
+        """Return the place of each container that is meant: a service of a project may run in several."""
 
     def execute(self, place: Place, argv: Sequence[str], seconds: float) -> tuple[int, str]:
         """Run *argv* in it; return its exit status and what it said. Raises ``CommandFailed`` if it does not start."""
@@ -121,6 +124,14 @@ def _signal(name: str | None) -> str:
     return short
 
 
+def each(consumer: Consumer, inside: Inside) -> list[Consumer]:
+    """Return one consumer for each container that *consumer* runs in: itself, unless there are several."""
+    places = inside.members(consumer.place) if consumer.place else [consumer.place]
+    if len(places) == 1:
+        return [consumer]
+    return [replace(consumer, place=place, label=f"{consumer.label} ({place})") for place in places]
+
+
 def validate(consumer: Consumer, inside: Inside) -> None:
     """Have the server check its configuration, with the new files in place. Raises ``CommandFailed``."""
     _run(consumer, consumer.validate, inside, "its own check of the configuration")
@@ -147,7 +158,7 @@ def _run(consumer: Consumer, argv: Sequence[str], inside: Inside, what: str) -> 
     # The reason is seldom in the last line alone: nginx says there that the test has failed.
     lines = [line.strip() for line in said.splitlines() if line.strip()][-_LINES:] or ["it said nothing"]
     raise CommandFailed(
-        f"{consumer.label}: {what} failed with status {status}: {' / '.join(lines)[:800]}",
+        f"{consumer.label}: {what} failed with status {status}: {' / '.join(lines)[:800].rstrip('.')}.",
         f"Run it by hand to see more: {shlex.join(argv)}",
         {"argv": list(argv), "status": status},
     )
@@ -173,11 +184,13 @@ def unseen(mounts: Iterable[Mapping[str, Any]], store: Store) -> list[tuple[str,
     A mount of a single file stays with the file of the day on which the container was started. A folder that is mounted
     without the one through which the places lead has links that lead nowhere.
     """
-    sources = [_real(str(mount["Source"])) for mount in mounts if mount.get("Source")]
-    home = _real(os.path.join(store.home, "x"))
+    given = [str(mount["Source"]) for mount in mounts if mount.get("Source")]
+    # What is mounted may be a link itself, which Docker names as it was written, and follows.
+    sources = [form for source in given for form in {real_place(source), os.path.realpath(source)}]
+    home = real_place(os.path.join(store.home, "x"))
     found = []
     for place in sorted(store.places.values()):
-        real = _real(place)
+        real = real_place(place)
         if {place, real, os.path.realpath(place)} & set(sources):
             found.append((place, "is mounted by itself, and stays the file that it was when the container was started"))
             continue
@@ -186,12 +199,6 @@ def unseen(mounts: Iterable[Mapping[str, Any]], store: Store) -> list[tuple[str,
         if around and store.layout == LINKS and not _is_below(home, around):
             found.append((place, f"is mounted without {store.home}, through which it leads"))
     return found
-
-
-def _real(path: str) -> str:
-    """Return *path* with the links to its folder resolved: what it is itself is for Docker to resolve, or not."""
-    folder, name = os.path.split(os.path.normpath(path))
-    return os.path.join(os.path.realpath(folder), name)
 
 
 def _is_below(path: str, folder: str) -> bool:

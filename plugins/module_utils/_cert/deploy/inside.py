@@ -14,6 +14,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.containers im
     Place,
     require_running,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from ansible_collections.cadence.upkeep.plugins.module_utils._core.daemon import Daemon
@@ -39,6 +40,16 @@ class Containers:
         description = self._asked().find(place)
         require_running(description)
         return description
+
+    def members(self, place: Place) -> list[Place]:
+        try:
+            self._asked().find(place)
+        except InvalidInput as error:
+            names = error.evidence.get("containers")
+            if not names:
+                raise
+            return [Place(container=name) for name in names]
+        return [place]
 
     def execute(self, place: Place, argv: Sequence[str], seconds: float) -> tuple[int, str]:
         ended = self._asked().execute(self.find(place), argv, seconds)

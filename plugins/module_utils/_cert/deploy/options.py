@@ -14,7 +14,13 @@ from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.deploy.consumers import consumer_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.deploy.model import DEPLOYED, Wanted
-from ansible_collections.cadence.upkeep.plugins.module_utils._cert.deploy.store import SECRET, Keep, Store, store_of
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.deploy.store import (
+    SECRET,
+    Keep,
+    Store,
+    real_place,
+    store_of,
+)
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.files import shown
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.thresholds import parse_limit
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
@@ -61,11 +67,15 @@ def wanted_of(params: Mapping[str, Any], environ: Mapping[str, str]) -> Wanted:
     )
 
 
-def lock_of(params: Mapping[str, Any], store: Store, environ: Mapping[str, str]) -> HostLock:
-    """Return the lock of the destination: whoever deploys there, under whatever name, takes the same one."""
-    name = f"certificate {os.path.realpath(os.path.dirname(store.public))}/{os.path.basename(store.public)}"
-    path = os.path.join(_state_dir(params, environ), "locks", f"{folder_name(name)}.lock")
-    return HostLock(path, params["run_id"], _of("lock_timeout", parse_duration, params["lock_timeout"]))
+def locks_of(params: Mapping[str, Any], store: Store, environ: Mapping[str, str]) -> list[HostLock]:
+    """Return one lock for each path of the destination: whoever deploys there, under whatever name, takes the same.
+
+    They are sorted, so that two runs with paths in common never wait for one another.
+    """
+    wait = _of("lock_timeout", parse_duration, params["lock_timeout"])
+    folder = os.path.join(_state_dir(params, environ), "locks")
+    names = sorted(f"certificate {real_place(path)}" for path in store.places.values())
+    return [HostLock(os.path.join(folder, f"{folder_name(name)}.lock"), params["run_id"], wait) for name in names]
 
 
 def keep_of_wanted(wanted: Wanted, key: str, present: Keep | None) -> Keep:
@@ -96,9 +106,9 @@ def _sources(params: Mapping[str, Any], store: Store) -> dict[str, str]:
         sources = dict(params["source"])
     else:
         raise InvalidInput("Nothing says what is to be deployed.", "Give lineage or source.")
-    taken = {os.path.normpath(path) for path in store.places.values()}
+    taken = set(map(real_place, store.places.values()))
     for key, path in sources.items():
-        if os.path.normpath(path) in taken:
+        if real_place(path) in taken:
             raise InvalidInput(
                 f"deploy: {path} is also the {key} of the source.",
                 "Deploy to a path of its own, which the server reads.",
@@ -117,11 +127,14 @@ def _of(option: str, parse: Any, text: str) -> Any:
         raise InvalidInput(f"{option}: {error.message}", error.remedy) from None
 
 
-def _mode(option: str, text: str | None) -> int | None:
+def _mode(option: str, text: Any) -> int | None:
     if text is None:
         return None
+    remedy = "Write it as a text of octal digits: '0640'."
+    if not isinstance(text, str):
+        raise InvalidInput(f"{option}: {text!r} is no text: without quotes, YAML makes another number of 0640.", remedy)
     if not _MODE.fullmatch(text):
-        raise InvalidInput(f"{option}: {text!r} is no mode.", "Write it as a text of octal digits: '0640'.")
+        raise InvalidInput(f"{option}: {text!r} is no mode.", remedy)
     return int(text, 8)
 
 

@@ -38,15 +38,15 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._cert.deploy.model 
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.deploy.options import (
     keep_of_wanted,
-    lock_of,
+    locks_of,
     wanted_of,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._cert.deploy.store import FILES, Keep, keep_of
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.deploy.store import FILES, PUBLIC, Keep, keep_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.library import require_library
 from ansible_collections.cadence.upkeep.plugins.module_utils._core import finding as core
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import validate
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Deadline
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput, UpkeepError
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Action, Finding, Severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
 
@@ -67,7 +67,8 @@ def deploy(params: Mapping[str, Any], now: datetime, check_mode: bool = False) -
     wanted = wanted_of(params, os.environ)
     with contextlib.ExitStack() as stack:
         if not check_mode:
-            stack.enter_context(lock_of(params, wanted.store, os.environ))
+            for lock in locks_of(params, wanted.store, os.environ):
+                stack.enter_context(lock)
         inside = stack.enter_context(Containers(params["docker_host"] or ""))
         return Deployment(wanted, inside, now, check_mode).execute(clock)
 
@@ -127,16 +128,21 @@ class Deployment:
         self._stamp = now.strftime("%Y%m%dT%H%M%SZ")
         self._archives = Archives(wanted.backup_dir, wanted.store, wanted.backup_keep)
         self._reloaded = False
+        # The endpoints of which nothing better is expected than what they did before.
+        self._excused: frozenset[str] = frozenset()
         self.record = Record(now)
 
     def execute(self, clock: Deadline) -> Deployed:
         """Do it, and return what became of it."""
+        self._require_own_places()
         interrupted = self._recover()
         live = self._store.read()
         told = self._told(live)
         if self._wanted.state == BACKED_UP:
             self._back_up(live, replaced=False)
             return self._deployed(clock, live, told, told)
+        known = [one for consumer in self._wanted.consumers for one in consumers.each(consumer, self._inside)]
+        self._wanted = replace(self._wanted, consumers=tuple(known))
         files, kept = self._candidate()
         keep = {key: self._keep(key, kept) for key in self._store.keys}
         differs = self._differs(files, live, keep)
@@ -146,6 +152,7 @@ class Deployment:
             self.record.state = REFUSED
             self.record.findings += against
         elif differs:
+            self._excused = self._wrong_before(live, interrupted)
             self._replace({key: files[key] for key in self._store.keys}, live, keep)
         if not differs or (against and interrupted):
             self._see_that_it_is_served(interrupted)
@@ -165,12 +172,36 @@ class Deployment:
                 self._store.recover()
         return True
 
+    def _require_own_places(self) -> None:
+        """Raise ``InvalidInput`` when a path is of another deployment too: each would break the pair of the other."""
+        path, other = self._store.shared
+        if path:
+            raise InvalidInput(
+                f"deploy: {path} belongs to the deployment {other}, with the other paths of that one.",
+                f"Give each deployment paths of its own; if {other} is no more, remove that link.",
+            )
+
+    def _wrong_before(self, live: Mapping[str, bytes], interrupted: bool) -> frozenset[str]:
+        """Return the endpoints that do not serve what is in place before that is touched.
+
+        To put it back would not help them. Where nothing was before there is nothing to compare with, and after a run
+        that was cut off what another one serves says nothing.
+        """
+        if self._check_mode or not any(key in live for key in PUBLIC):
+            return frozenset()
+        found = [one for one in self._look() if one.code == "cert.not_served" and "expect_file" not in one.evidence]
+        return frozenset(
+            str(one.evidence["endpoint"]) for one in found if one.severity is Severity.UNKNOWN or not interrupted
+        )
+
     def _candidate(self) -> tuple[dict[str, bytes], Mapping[str, Keep]]:
         """Return the files that are wanted, and whose they were if they come from a backup."""
         if self._wanted.state == DEPLOYED:
             return candidate.read_sources(self._wanted.sources), {}
         archived = self._archives.load(self._wanted.backup)
-        self._wanted = replace(self._wanted, origin=archived.path)
+        # Where the intermediates come from elsewhere, none are kept, and without them trust cannot be tried.
+        above = any(key in archived.files for key in ("fullchain", "chain", "bundle"))
+        self._wanted = replace(self._wanted, origin=archived.path, verify=self._wanted.verify and above)
         return candidate.rejoined(archived.files), archived.keep
 
     def _keep(self, key: str, archived: Mapping[str, Keep]) -> Keep:
@@ -179,9 +210,14 @@ class Deployment:
 
     def _differs(self, files: Mapping[str, bytes], live: Mapping[str, bytes], keep: Mapping[str, Keep]) -> bool:
         return any(
-            live.get(key) != files[key] or keep_of(path).owner_and_mode != keep[key].owner_and_mode
+            live.get(key) != files[key] or keep_of(path).owner_and_mode != keep[key].owner_and_mode or self._lent(path)
             for key, path in self._store.places.items()
         )
+
+    def _lent(self, path: str) -> bool:
+        """Whether *path* is a link to the very files that are to be deployed: a renewal would change them unseen."""
+        folders = {os.path.dirname(os.path.realpath(source)) for source in self._wanted.sources.values()}
+        return os.path.islink(path) and os.path.dirname(os.path.realpath(path)) in folders
 
     def _back_up(self, live: Mapping[str, bytes], replaced: bool) -> None:
         if not live:
@@ -215,6 +251,18 @@ class Deployment:
             self._put_back(before, problem)
         else:
             self._store.settle()
+            self._say_who_lags()
+
+    def _say_who_lags(self) -> None:
+        """Fail when an endpoint serves something else, though that is no reason to put anything back."""
+        late = [
+            one for one in self.record.findings if one.code == "cert.not_served" and one.severity is Severity.CRITICAL
+        ]
+        if late:
+            self.record.state = BROKEN
+            where = ", ".join(str(one.evidence["endpoint"]) for one in late)
+            words = f"the certificate is in place and stays, but {where} did not serve the one of before and does not"
+            self._found("cert.not_in_use", f"{self._wanted.name}: {words} serve this one.")
 
     def _put_back(self, before: str, why: str) -> None:
         """Make the old files live again, and have those taken up of which a server has taken up the new ones."""
@@ -290,6 +338,7 @@ class Deployment:
     def _see_that_it_is_served(self, interrupted: bool) -> None:
         """Reload when the files are right and something else is served, or nobody saw a reload to its end."""
         unserved = list(self._look())
+        self._excused = frozenset(str(one.evidence["endpoint"]) for one in unserved if one.severity is Severity.UNKNOWN)
         stale = [finding for finding in unserved if finding.severity is Severity.CRITICAL]
         reason = stale[0].message if stale else "a deployment was cut off" if interrupted else ""
         if not reason:
@@ -307,18 +356,24 @@ class Deployment:
             else:
                 self.record.state = self.record.state if self.record.state == REFUSED else RELOADED
                 self._store.settle()
+                self._say_who_lags()
 
     def _not_served(self, settle: float) -> str:
-        """Return why the endpoints do not serve what is in place, *settle* seconds from now, or nothing."""
+        """Return why the endpoints do not serve what is in place, *settle* seconds from now, or nothing.
+
+        Those that are excused have that time too, and are only noted after it.
+        """
         deadline, good = Deadline(settle), 0
         while self._wanted.endpoints:
             left = list(self._look())
-            good = 0 if left else good + 1
-            if good == _IN_A_ROW:
+            faults = [one for one in left if one.evidence["endpoint"] not in self._excused]
+            good = 0 if faults else good + 1
+            if good >= _IN_A_ROW and (not left or deadline.expired):
+                self.record.findings += [_as_before(one) for one in left]
                 return ""
-            if left and deadline.expired:
-                self.record.findings += left
-                return left[0].message
+            if faults and deadline.expired:
+                self.record.findings += [one if one in faults else _as_before(one) for one in left]
+                return faults[0].message
             time.sleep(_PAUSE)
         return ""
 
@@ -391,3 +446,8 @@ class Deployment:
             },
         )
         return Deployed(outcome, record.state, before, after)
+
+
+def _as_before(finding: Finding) -> Finding:
+    """Return *finding* saying that no deployment is to blame."""
+    return replace(finding, message=f"{finding.message} So it was before, and nothing was put back for that.")

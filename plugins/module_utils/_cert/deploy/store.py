@@ -23,6 +23,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -39,6 +40,8 @@ SECRET = frozenset(("privkey", "bundle"))
 PUBLIC = ("fullchain", "cert", "bundle")
 LINKS, ONE_BY_ONE = "links", "files"
 LAYOUTS = (LINKS, ONE_BY_ONE)
+# How a link of a deployment ends, with its name.
+_LIVE = re.compile(rf"(?:^|/)\.([^/]+)\.live/(?:{'|'.join(FILES)})\.pem$")
 # A chain and a key are a few kilobytes.
 LARGEST_FILE = 1 << 20
 
@@ -121,6 +124,26 @@ class Store:
         """The directory that ``live`` leads to; empty when there is none."""
         target = _target(self.live)
         return os.path.join(self.home, target) if target else ""
+
+    @property
+    def shared(self) -> tuple[str, str]:
+        """A place that is a link of another deployment, and the name of that one; empty when there is none.
+
+        Not where all that the other one has is here, and nothing else: then it is the same one by another name.
+        """
+        names: dict[str, str] = {}
+        for key, path in self.places.items():
+            with _named(path):
+                found = _LIVE.search(os.path.normpath(_target(path)))
+            if found is not None and found[1] != self.name:
+                names[key] = found[1]
+        for key, name in names.items():
+            folder = os.path.dirname(os.path.join(os.path.dirname(self.places[key]), _target(self.places[key])))
+            its = {each for each, file in FILES.items() if os.path.isfile(os.path.join(folder, file))}
+            ours = {each for each, path in self.places.items() if os.path.lexists(path)}
+            if set(names.values()) != {name} or not its <= set(names) or ours != set(names):
+                return self.places[key], name
+        return "", ""
 
     @property
     def pending(self) -> bool:
@@ -295,6 +318,12 @@ def store_of(name: str, places: Mapping[str, str], home: str = "", layout: str =
     if not first:
         raise InvalidInput("deploy: the certificate itself has no place.", f"Give one of {', '.join(PUBLIC)}.")
     return Store(name, normal, os.path.normpath(home) if home else os.path.dirname(first), layout)
+
+
+def real_place(path: str) -> str:
+    """Return *path* with the links to its folder resolved, and not the one that it may be itself."""
+    folder, name = os.path.split(os.path.normpath(path))
+    return os.path.join(os.path.realpath(folder), name)
 
 
 def keep_of(path: str) -> Keep:

@@ -19,6 +19,11 @@ CODES: Mapping[str, Code] = {
         "again: each further attempt would lengthen the wait.",
         "Wait as long as the message says, and find out who asks that often.",
     ),
+    "cert.hook_failed": Code(
+        "A hook of certbot failed. That keeps no certificate from being renewed, and certbot ends as if all were well, "
+        "but what the hook is for was not done.",
+        "Run the hook by hand; what it does for a deployment, `cert_deploy` does and looks after.",
+    ),
     "cert.lineage_absent": Code(
         "The ACME client has no certificate of that name, so that nothing can be renewed.",
         "Issue it first (`certbot certonly`), or correct its name: `certbot certificates` lists what there is.",

@@ -46,6 +46,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Action, Finding, Severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.lock import HostLock
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.redact import MASK
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import default_directory, folder_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import rfc3339
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import parse_duration
@@ -55,6 +56,10 @@ _LARGEST = 1 << 20
 _RATE_LIMITED = re.compile(
     r"rateLimited|too many (?!arguments|open|levels)\w|rate.?limit(?:ed| exceeded)", re.IGNORECASE
 )
+# So certbot warns, and goes on. A hook in its directories is named by its path.
+_FAILED_HOOK = re.compile(r"^Hook '([^'\n]{1,200})' reported error code (-?\d{1,5})$", re.MULTILINE)
+_SECRET_OPTION = re.compile(r"--?[\w-]*(?:key|secret|token|pass|hmac|credential)[\w-]*", re.IGNORECASE)
+_SECRET_VALUE = re.compile(rf"^({_SECRET_OPTION.pattern}=).*", re.IGNORECASE | re.DOTALL)
 _TELLING = (re.compile(r"with error: (.*)"), re.compile(r"(?:Detail|Error|error): *(.*)"))
 
 
@@ -122,7 +127,9 @@ def _options(params: Mapping[str, Any]) -> Options:
 
 
 def _require_certbot(program: str, lineages: Iterable[Lineage]) -> None:
-    if any(lineage.client == CERTBOT and lineage.renew for lineage in lineages) and shutil.which(program) is None:
+    # Beside those of other clients, which can be renewed without it, it is a finding of its own lineages.
+    clients = {lineage.client for lineage in lineages if lineage.renew}
+    if clients == {CERTBOT} and shutil.which(program) is None:
         raise CommandFailed(
             f"Nothing was renewed: there is no {program} on this host.",
             "Install certbot, say where it is in certbot, or give renew_command of the client that you use.",
@@ -184,6 +191,9 @@ class Renewal:
             after, why = before, why or error.message
         if ended is not None and ended.status != 0:
             why = _words(ended)
+        for hook, code in _FAILED_HOOK.findall(f"{ended.errors}\n{ended.output}" if ended is not None else ""):
+            message = f"{lineage.name}: certbot's {hook} failed with status {code}, which certbot takes no notice of."
+            self._found("cert.hook_failed", lineage, Severity.WARNING, message, after)
         changed = after.fingerprint != before.fingerprint
         status = (
             (TRIED if self._dry else RENEWED if changed else KEPT) if not why else self._failed(lineage, after, why)
@@ -215,13 +225,22 @@ class Renewal:
     def _found(
         self, code: str, lineage: Lineage, severity: Severity, message: str, leaf: Certificate | None = None
     ) -> None:
-        evidence: dict[str, Any] = {"client": lineage.client, "command": list(lineage.renew)}
+        evidence: dict[str, Any] = {"client": lineage.client, "command": _without_secrets(lineage.renew)}
         if leaf is not None:
             evidence["not_after"] = rfc3339(leaf.not_after)
         self.findings.append(Finding(code, lineage.name, severity, message, evidence, codes.CODES[code].remedy))
 
     def _note(self, lineage: Lineage, status: str, reason: str, seconds: float = 0.0) -> None:
         self.actions.append(Action(f"renew {lineage.name}", f"Renew {lineage.name}", status, reason, seconds))
+
+
+def _without_secrets(argv: Iterable[str]) -> list[str]:
+    """Return *argv* without what stands behind an option for a secret: a key of an account, say, for the authority."""
+    shown: list[str] = []
+    for word in argv:
+        behind = bool(shown) and _SECRET_OPTION.fullmatch(shown[-1]) is not None and not word.startswith("-")
+        shown.append(MASK if behind else _SECRET_VALUE.sub(rf"\1{MASK}", word))
+    return shown
 
 
 def _words(ended: Completed) -> str:

@@ -382,6 +382,24 @@ def test_a_red_run_as_a_page():
     assert markdown(report_of(RED)) == RED_PAGE
 
 
+def test_a_page_lists_the_certificates_the_one_that_ends_first_at_the_front():
+    def of(subject, severity, days, **more):
+        dates = {"issuer": "CN=R11", "not_after": "2026-12-24T00:00:00Z", "remaining_days": days}
+        return {**found(severity, "cert.any", subject, f"{subject} ...", ""), "evidence": {**dates, **more}}
+
+    served = {**found("critical", "cert.untrusted", "api", "api ...", ""), "evidence": {"error": "x"}}
+    findings = [served, of("shop", "warning", 20.04), of("api", "ok", 80.0), found("unknown", "cert.gone", "x", "x")]
+    page = markdown(report_of({"web1": looked(task("a.b", "critical"), findings=findings)}))
+    assert page.partition("## Certificates\n\n")[2].splitlines()[:5] == [
+        "| host | name | issuer | until | days | state |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| web1 | shop | CN=R11 | 2026-12-24T00:00:00Z | 20.0 | warning |",
+        "| web1 | api | CN=R11 | 2026-12-24T00:00:00Z | 80.0 | critical |",
+        "",
+    ]
+    assert "## Certificates" not in markdown(report_of({"web1": looked(task("a.b"))}))
+
+
 def test_a_page_shows_what_was_done_left_out_and_carried():
     host = looked(
         task("host.memory", status="carried", done_at="2026-11-22T01:00:00Z"),

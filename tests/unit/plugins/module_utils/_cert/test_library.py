@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 from cryptography.x509.oid import NameOID
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert import library
+from ansible_collections.cadence.upkeep.plugins.module_utils._cert.names import covers
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import MissingLibrary
 from tests.bed.tls import Authority
 
@@ -46,6 +47,24 @@ def build(key: Any = None, signer: Any = None, name: str = "odd", **dates: datet
     signer = signer or key
     plain = isinstance(signer, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey))
     return builder.sign(signer, None if plain else hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def test_an_address_among_the_names_is_no_address() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = [x509.DNSName("192.0.2.1"), x509.DNSName("2001:db8::1"), x509.DNSName("1.2.3")]
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a")]))
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(BEGIN)
+        .not_valid_after(END)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+    )
+    read = library.load(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)).names
+    assert read == ("DNS:192.0.2.1", "DNS:2001:db8::1", "1.2.3")
+    assert not covers(read, "192.0.2.1") and not covers(read, "2001:db8::1") and covers(read, "1.2.3")
 
 
 def test_everything_is_read(authority: Authority) -> None:

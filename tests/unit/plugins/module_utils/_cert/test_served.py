@@ -56,6 +56,13 @@ def test_an_expired_certificate_is_not_called_untrusted_too(left: timedelta) -> 
     assert only(expired).code in ("cert.expired", "cert.not_yet_valid")
 
 
+def test_a_clock_that_is_a_little_off_is_said_once() -> None:
+    early = endpoint(
+        certificate(90 * DAY + timedelta(minutes=5)), verified=False, verify_error="not yet valid", verify_code=9
+    )
+    assert (only(early).code, only(early).severity) == ("cert.clock_skew", Severity.WARNING)
+
+
 def test_an_expired_certificate_of_an_unknown_issuer_is_both() -> None:
     both = endpoint(certificate(-DAY), verified=False, verify_error="no issuer", verify_code=20)
     assert [finding.code for finding in findings(both)] == ["cert.expired", "cert.chain_incomplete"]

@@ -96,6 +96,18 @@ def test_an_expired_cross_sign_that_nobody_needs_alarms_nobody() -> None:
     assert judge(endpoint(*served), POLICY, NOW).state == "expired"
 
 
+def test_of_a_cross_sign_that_was_sent_for_nothing_only_that_is_said() -> None:
+    cross = authority(-DAY, subject="CN=Root", issuer="CN=Old root", signature="sha1", key_type="rsa", key_bits=1024)
+    issuer = authority(issuer="CN=Root")
+    leaf = certificate()
+    verdict = judge(endpoint(leaf, issuer, cross, path=(leaf.fingerprint, issuer.fingerprint, "root")), POLICY, NOW)
+    assert [finding.code for finding in verdict.findings] == ["cert.valid", "cert.chain_order"]
+    needed = judge(
+        endpoint(leaf, issuer, cross, path=(leaf.fingerprint, issuer.fingerprint, cross.fingerprint)), POLICY, NOW
+    )
+    assert {"cert.expired", "cert.weak_key", "cert.weak_signature"} <= {finding.code for finding in needed.findings}
+
+
 def test_authorities_of_the_host_decide_when_the_verified_way_does() -> None:
     above = authority(3 * DAY, subject="CN=I2", issuer="CN=R")
     path = tuple(entry.fingerprint for entry in (LEAF, I1, above, ROOT))

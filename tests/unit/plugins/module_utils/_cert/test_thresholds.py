@@ -71,6 +71,7 @@ def test_limits_are_durations_and_shares(texts: tuple[str, ...], seconds: float)
         ("%", "'%' cannot be read"),
         ("", "'' is empty"),
         ("soon", "'soon' cannot be read"),
+        ("4000000d", "'4000000d' is more than a thousand years"),
     ],
 )
 def test_a_limit_that_cannot_be_read_is_named(text: str, words: str) -> None:
@@ -89,6 +90,9 @@ def test_a_limit_that_cannot_be_read_is_named(text: str, words: str) -> None:
         (timedelta(hours=160), None, timedelta(hours=80)),  # certbot: half, below ten days
         (timedelta(days=90), "20d", timedelta(days=20)),
         (timedelta(days=90), "50%", timedelta(days=45)),
+        (timedelta(days=90), "200d", timedelta(days=90)),  # due from its first instant
+        (timedelta(days=90), "300000d", timedelta(days=90)),
+        (timedelta(days=-1), "10d", timedelta(0)),
     ],
 )
 def test_renewal_is_due_by_the_rule_of_certbot_or_ones_own(

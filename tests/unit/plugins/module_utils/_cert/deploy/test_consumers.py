@@ -174,3 +174,5 @@ def test_nor_a_folder_without_the_links(tmp_path: Path) -> None:
     assert [place for place, _why in found] == [f"{tmp_path}/tls/a.crt", f"{tmp_path}/tls/a.key"]
     assert unseen(bind(f"{tmp_path}/tls"), places(tmp_path, ONE_BY_ONE, **home)) == []
     assert unseen(bind(f"{tmp_path}/tls", str(tmp_path)), places(tmp_path, **home)) != [], "the inner one is seen"
+    (tmp_path / "mounted").symlink_to("tls")
+    assert unseen(bind(f"{tmp_path}/mounted"), places(tmp_path, **home)) == found, "by the name of a link to it"

@@ -12,7 +12,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._cert.deploy.argspe
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.deploy.model import Wanted
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.deploy.options import (
     keep_of_wanted,
-    lock_of,
+    locks_of,
     wanted_of,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.deploy.store import Keep
@@ -57,6 +57,8 @@ def test_times_and_modes_are_read_once() -> None:
         ({"backup_keep": 0}, "backup_keep"),
         ({"mode": "rw"}, "mode: 'rw' is no mode"),
         ({"key_mode": "0o600"}, "key_mode: '0o600' is no mode"),
+        ({"mode": 0o640}, "mode: 416 is no text"),  # what YAML makes of 0640
+        ({"key_mode": 640}, "key_mode: 640 is no text"),
         ({"owner": "nobody-of-that-name"}, "owner: 'nobody-of-that-name' is not known"),
         ({"group": "nobody-of-that-name"}, "group: 'nobody-of-that-name' is not known"),
         ({"name": "a/b"}, "name: 'a/b'"),
@@ -98,13 +100,25 @@ def test_whose_a_file_is_to_be(key: str, present: int | None, said: dict[str, st
         assert "security.selinux" in keep.attributes
 
 
-def test_whoever_deploys_to_one_place_takes_one_lock(tmp_path: Path) -> None:
-    def path(**given: Any) -> str:
-        options = params(state_dir=str(tmp_path), **given)
-        return lock_of(options, wanted_of(options, {}).store, {}).path
+def test_whoever_deploys_to_one_place_takes_its_lock(tmp_path: Path) -> None:
+    def paths(name: str, **given: str) -> list[str]:
+        deploy = {key: str(tmp_path / path) for key, path in given.items()}
+        options = params(state_dir=str(tmp_path), name=name, deploy=deploy)
+        return [lock.path for lock in locks_of(options, wanted_of(options, {}).store, {})]
 
     (tmp_path / "tls").mkdir()
     (tmp_path / "link").symlink_to("tls")
-    real = path(deploy={"fullchain": str(tmp_path / "tls" / "a.crt")})
-    assert real == path(deploy={"fullchain": str(tmp_path / "link" / "a.crt")}, name="other")
-    assert real != path(deploy={"fullchain": str(tmp_path / "tls" / "b.crt")})
+    real = paths("shop", fullchain="tls/a.crt")
+    assert real == paths("other", fullchain="link/a.crt")
+    assert not set(real) & set(paths("shop", fullchain="tls/b.crt"))
+    # In the same order, whatever each is for: so two runs cannot wait for one another.
+    one = paths("shop", fullchain="tls/a.crt", privkey="tls/c.key")
+    other = paths("other", bundle="tls/a.crt", fullchain="link/c.key")
+    assert one == other and len(set(one)) == 2
+
+
+def test_a_source_is_no_place_whatever_the_way_there(tmp_path: Path) -> None:
+    (tmp_path / "live" / "shop.example.org").mkdir(parents=True)
+    (tmp_path / "tls").symlink_to(tmp_path / "live" / "shop.example.org")
+    with pytest.raises(InvalidInput, match="is also the fullchain of the source"):
+        wanted(config_dir=str(tmp_path), deploy={"fullchain": str(tmp_path / "tls" / "fullchain.pem")})
