@@ -6,6 +6,8 @@
     python benchmarks/postgres.py [--suites small,idle,big,bloat,health] [--majors 15,17,18] [--tables 2000,10000]
                                   [--rounds 3] [--output FILE]
 
+With an output FILE that is there already, only the rows that were measured anew are replaced.
+
 Variants run in turn (A B C A B C ...) in one database of one server, with the same dirt before each. Taken are wall
 time, the CPU of the client and the CPU of the server: the growth of what the postmaster's ended children have used,
 read when all sessions are gone, because that holds still when the machine does not. `ours` is the module's own code in
@@ -16,6 +18,7 @@ variant, or the benchmark stops. The servers sync to disk (fsync), unlike those 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -151,18 +154,18 @@ def server_of(major: int, **settings: str) -> Iterator[Server]:
 # --- the tables
 
 
-def make_small_tables(server: Server, tables: int) -> None:
-    """*tables* tables of 200 rows with two indexes each, clean."""
+def make_small_tables(server: Server, tables: int, analyze: bool = True) -> None:
+    """*tables* tables of 200 rows with two indexes each, clean; unless *analyze*, nobody ever counted their rows."""
     for first in range(0, tables, 500):
         server.run(
             f"""DO $$ BEGIN FOR number IN {first}..{min(first + 500, tables) - 1} LOOP
-            EXECUTE format('CREATE TABLE t%s AS SELECT i AS id, i %% 10 AS kind, md5(i::text) AS text
-                            FROM generate_series(1, 200) i', number);
-            EXECUTE format('ALTER TABLE t%s ADD PRIMARY KEY (id)', number);
+            EXECUTE format('CREATE TABLE t%s (id integer PRIMARY KEY, kind integer, text text)', number);
             EXECUTE format('CREATE INDEX ON t%s (kind)', number);
+            EXECUTE format('INSERT INTO t%s SELECT i, i %% 10, md5(i::text) FROM generate_series(1, 200) i', number);
             END LOOP; END $$"""
         )
-    server.run("VACUUM (ANALYZE)")
+    if analyze:
+        server.run("VACUUM (ANALYZE)")
 
 
 def dirty_small_tables(server: Server, tables: int) -> None:
@@ -214,6 +217,8 @@ def rows_of(head: Mapping[str, Any], taken: Mapping[str, list[Sample]], peer: st
         for key in ("wall", "client", "server"):
             row[key] = round(statistics.median(getattr(sample, key) for sample in samples), 3)
         row["wall_min"] = round(min(sample.wall for sample in samples), 3)
+        row["wall_max"] = round(max(sample.wall for sample in samples), 3)
+        row["load"] = round(os.getloadavg()[0], 1)
         for key in ("wall", "server"):
             pairs = zip(samples, taken[peer], strict=True)
             ratios = [getattr(a, key) / getattr(b, key) for a, b in pairs if getattr(b, key)]
@@ -318,20 +323,24 @@ def bloat(major: int) -> list[dict[str, Any]]:
 
 
 def health(major: int, tables: int, rounds: int) -> list[dict[str, Any]]:
-    """All that pg_health_info looks at, in a database with many tables."""
-    with server_of(major) as server:
-        make_small_tables(server, tables)
+    """All that pg_health_info looks at, in a database with many tables; the first call is among them."""
+    rows: list[dict[str, Any]] = []
+    for variant, analyze in (("pg_health_info", True), ("pg_health_info, never analysed", False)):
+        with server_of(major) as server:
+            make_small_tables(server, tables, analyze)
 
-        def look() -> None:
+            def look(params: dict[str, Any]) -> None:
+                outcome = CHECK.run(validate(CHECK.name, CHECK.argument_spec, params, CHECK.rules).params, utc_now())
+                outcome.as_result()
+                if not outcome.examined:
+                    sys.exit("pg_health_info looked at nothing.")
+
             params = server.options(databases=[DATABASE])
             params.pop("state_dir")
-            outcome = CHECK.run(validate(CHECK.name, CHECK.argument_spec, params, CHECK.rules).params, utc_now())
-            if not outcome.examined:
-                sys.exit("pg_health_info looked at nothing.")
-
-        taken = in_turn(rounds, lambda: None, {"pg_health_info": lambda: server.take(look)})
-        head = {"suite": "health", "postgres": server.cluster.binaries.version, "tables": tables}
-        return rows_of(head, taken, "pg_health_info")
+            take = functools.partial(server.take, functools.partial(look, params))
+            head = {"suite": "health", "postgres": server.cluster.binaries.version, "tables": tables}
+            rows += rows_of(head, in_turn(rounds, lambda: None, {variant: take}), variant)
+    return rows
 
 
 # --- the command
@@ -348,31 +357,45 @@ def main() -> None:
     suites = options.suites.split(",")
     for unknown in set(suites) - set(SUITES):
         parser.error(f"there is no suite {unknown}: use some of {', '.join(SUITES)}")
-    rows = []
+    sizes = [int(number) for number in options.tables.split(",")]
+    rows: list[dict[str, Any]] = []
     for major in map(int, options.majors.split(",")):
-        sizes = [int(number) for number in options.tables.split(",")]
+        work: list[Callable[[], list[dict[str, Any]]]] = []
         for tables in sizes:
-            rows += small(major, tables, options.rounds) if "small" in suites else []
-            rows += idle(major, tables, options.rounds) if "idle" in suites else []
-        rows += big(major, options.rounds) if "big" in suites else []
-        rows += bloat(major) if "bloat" in suites else []
-        rows += health(major, max(sizes), options.rounds) if "health" in suites else []
+            work += [functools.partial(small, major, tables, options.rounds)] if "small" in suites else []
+            work += [functools.partial(idle, major, tables, options.rounds)] if "idle" in suites else []
+        work += [functools.partial(big, major, options.rounds)] if "big" in suites else []
+        work += [functools.partial(bloat, major)] if "bloat" in suites else []
+        work += [functools.partial(health, major, max(sizes), options.rounds)] if "health" in suites else []
+        for measure in work:
+            rows += measure()
+            if options.output:
+                options.output.write_text(result_of(rows, options.output), encoding="utf-8")
+    if not options.output:
+        print(result_of(rows, None), end="")
+
+
+def result_of(rows: list[dict[str, Any]], earlier: Path | None) -> str:
+    """Return the result as JSON. What the file *earlier* has besides is kept."""
+    known = json.loads(earlier.read_text(encoding="utf-8"))["rows"] if earlier and earlier.exists() else []
+    measured = {_key(row) for row in rows}
+    kept = [row for row in known if _key(row) not in measured]
     result = {
         "environment": {
             "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "python": platform.python_version(),
             "system": platform.platform(),
             "processors": os.cpu_count(),
-            "load": round(os.getloadavg()[0], 1),
         },
         "jobs": JOBS,
-        "rows": rows,
+        "rows": sorted(kept + rows, key=lambda row: (SUITES.index(row["suite"]), *_key(row)[1:])),
     }
-    text = json.dumps(result, indent=1) + "\n"
-    if options.output:
-        options.output.write_text(text, encoding="utf-8")
-    else:
-        print(text, end="")
+    return json.dumps(result, indent=1) + "\n"
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, int, int, str]:
+    """Return what *row* is about: suite, major version, number of tables, kind of relation."""
+    return row["suite"], int(row["postgres"].split(".")[0]), row.get("tables", 0), row.get("kind", "")
 
 
 if __name__ == "__main__":

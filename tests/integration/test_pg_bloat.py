@@ -60,6 +60,22 @@ def test_what_has_no_bloat_is_said_to_have_none(bench: Bench) -> None:
     assert [row.case for row in rows if row.ours > 5] == []
 
 
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+def test_what_has_grown_since_its_pages_were_counted_is_seen(bench: Bench, end: str) -> None:
+    """Its size is asked for when the rows since could have made it large enough, and not for others."""
+    for name in ("grown", "calm"):
+        bench.run(f"CREATE TABLE {name} (n int PRIMARY KEY, filler text)")
+        bench.run(f"INSERT INTO {name} SELECT n, 'short' FROM generate_series(1, 100) n")
+        bench.run(f"ANALYZE {name}")
+    bench.run("INSERT INTO calm SELECT n, 'short' FROM generate_series(101, 200) n")
+    bench.run("BEGIN")
+    bench.run("INSERT INTO grown SELECT n, repeat('x', 1500) FROM generate_series(101, 9000) n")
+    bench.run(end)
+    found = read(bench, min_bytes=10 << 20, kinds=("table",))
+    assert set(found) == {"grown"}
+    assert found["grown"].bytes > 10 << 20
+
+
 # --- what is not known ------------------------------------------------------------------------------------------------
 
 

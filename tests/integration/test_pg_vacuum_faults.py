@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +17,10 @@ import pytest
 from psycopg2 import Error
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres import sql
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import ServerError, Session
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum import apply
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.collect import read_counters
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import Counters
 from tests.bed.accounts import base_directory, server_account
 from tests.bed.postgres import Cluster, cache_directory, find_or_bring
 from tests.integration.module import CHECKOUT
@@ -131,6 +135,47 @@ def test_a_server_that_is_killed_takes_no_record_with_it(place: Place) -> None:
     assert "dead" in record_of(second, "orders")["reason"]
     assert record_of(second, "orders")["after"]["dead"] == 0
     assert not place.call(include_catalogs=False, tables=["orders"])["changed"]
+
+
+def test_what_was_seen_to_be_done_before_the_server_was_killed_stays_done(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apply, "EARLY_LOOK", 1)
+    place.make_slow()
+    place.make_dirty("orders")
+    thread, results = in_thread(place, mode="vacuum", jobs=2)
+    place.wait_for(f"SELECT pid {AT_WORK}")
+    looked = "AND state = 'idle' AND query LIKE '%pg_stat_get_vacuum_count%' AND query NOT LIKE '%pg_attribute%'"
+    place.wait_for(f"SELECT pid {OURS.format(place.database)} {looked}")
+    place.cluster.kill9()
+    thread.join()
+    place.cluster.start()
+    (result,) = results
+    assert statuses(result) == {"slow": "skipped: lost", "orders": "done"}
+    assert record_of(result, "orders")["after"]["dead"] == 0
+    assert result["changed"]
+    assert result["msg"]
+
+
+def test_a_look_that_fails_while_the_work_goes_on_is_made_up_for_in_the_end(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apply, "EARLY_LOOK", 1)
+    looks: list[list[int]] = []
+
+    def read(session: Session, version: int, oids: Iterable[int]) -> dict[int, Counters]:
+        looks.append(list(oids))
+        if len(looks) == 1:
+            raise ServerError("57014", "canceling statement due to user request")
+        return read_counters(session, version, looks[-1])
+
+    monkeypatch.setattr(apply, "read_counters", read)
+    for name in ("orders", "customers", "items"):
+        place.make_dirty(name)
+    result = place.call(include_catalogs=False)
+    assert statuses(result) == dict.fromkeys(("orders", "customers", "items"), "done")
+    assert len(looks) == 2, "one try, and all of them in the end"
+    assert len(looks[1]) == 3
 
 
 def test_the_other_databases_are_not_forgotten_when_the_server_is_killed(place: Place) -> None:

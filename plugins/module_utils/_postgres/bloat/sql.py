@@ -13,6 +13,8 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model imp
 # From this size on the lengths of typical values are looked at, and how often keys are alike. That takes time, and of
 # what is smaller nothing exact can be said anyway.
 DETAIL_BYTES = 64 * BLOCK_SIZE
+# A relation that many sessions write to grows by more pages at a time than it needs at once.
+SLACK = 1024
 
 INHERITED_EXTENDED_STATISTICS = 150000
 VIRTUAL_COLUMNS = 180000
@@ -86,18 +88,22 @@ busy AS MATERIALIZED (
   WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock' AND pid IS DISTINCT FROM pg_backend_pid()
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 )"""
-# Of all that is ``known``, what is large enough. What cannot have grown to twice its size is not asked for it.
-_SIZED = """
+# Of all that is ``known``, what is large enough. To ask for a size is to open the relation, so what cannot have grown
+# that much since its pages were counted is not asked: to twice its size, and for a heap (2) or a btree (403) by more
+# than two pages for each row version since, whether it was committed or not.
+_SIZED = f"""
 sized AS MATERIALIZED (
   SELECT k.*,
-         CASE WHEN {{ask}} AND NOT EXISTS (SELECT FROM busy WHERE busy.relation IN ({relations}))
+         CASE WHEN {{{{ask}}}} AND NOT EXISTS (SELECT FROM busy WHERE busy.relation IN ({{relations}}))
               THEN coalesce(pg_relation_size(k.oid), 0)
               ELSE k.own_pages::int8 * current_setting('block_size')::int END AS bytes
   FROM known AS k
-  WHERE k.own_pages::int8 * 2 * current_setting('block_size')::int >= {{min}}
-     OR k.own_pages = 0 OR k.reltuples <= 0 OR k.modified > 0.2 * k.reltuples
+  WHERE k.own_pages = 0 OR k.reltuples <= 0 OR k.own_pages::int8 * 2 * current_setting('block_size')::int >= {{{{min}}}}
+     OR (k.modified + k.dead > 0.2 * k.reltuples AND (
+           k.relam NOT IN (2, 403)
+           OR (k.own_pages + 2 * (k.modified + k.dead) + {SLACK}) * current_setting('block_size')::int >= {{{{min}}}}))
 ), rel AS MATERIALIZED (
-  SELECT * FROM sized WHERE bytes >= {{min}} AND bytes > 0
+  SELECT * FROM sized WHERE bytes >= {{{{min}}}} AND bytes > 0
 )"""
 _COUNTS = """
          greatest(c.relpages, 0) AS relpages, c.reltuples::float8 AS reltuples,

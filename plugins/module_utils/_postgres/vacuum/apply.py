@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Deadline
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
@@ -70,6 +71,8 @@ _CLASSES = {
 # What says nothing about one table: there is no point in trying those of the batch one by one.
 _ENDS_A_BATCH = ("cancelled", "time_limit")
 CANCELLED = "57014"
+# While the work goes on, the counters of so many tables at a time are read.
+EARLY_LOOK = 250
 
 
 def class_of(sqlstate: str, seconds: float, hard: Deadline, statement_timeout: float) -> str:
@@ -158,6 +161,8 @@ class Run:
         self._after: dict[int, Counters] = {}
         self._proven: set[int] = set()
         self._batches: list[tuple[Statement, float]] = []
+        # The tables of each statement that ended well, and None for each connection that is done.
+        self._news: SimpleQueue[list[int] | None] = SimpleQueue()
         self._queries: list[str] = []
         self._notes: list[str] = []
         self._pids: set[int] = set()
@@ -202,8 +207,8 @@ class Run:
         started = time.monotonic()
         for phase in statements(self._steps, self._snapshot, self._options):
             main.ask(lambda session: await_ended(session, self._pids))
-            self._work_off(phase)
-        self._look(main, self._progress)
+            self._work_off(phase, main)
+        self._look(main, [oid for oid in self._progress if oid not in self._proven])
         self._try_again(main)
         if any(VACUUM in progress.step.actions and progress.count for progress in self._progress.values()):
             closing = closing_statement(self._snapshot, self._options)
@@ -226,12 +231,14 @@ class Run:
 
     # --- the queue
 
-    def _work_off(self, work: Sequence[Statement]) -> None:
+    def _work_off(self, work: Sequence[Statement], main: Main) -> None:
         queue = deque(work)
         while queue and self._lost is None:
             workers = self._working = min(self._connections, len(queue))
             with ThreadPoolExecutor(workers) as pool:
-                refused = list(pool.map(lambda _number: self._serve(queue), range(workers)))
+                serving = [pool.submit(self._serve, queue) for _number in range(workers)]
+                self._look_meanwhile(main, workers)
+            refused = [one.result() for one in serving]
             errors = [error for error in refused if error is not None]
             # One session is enough to go on, whichever of them the server had room for.
             if len(errors) == workers:
@@ -241,6 +248,13 @@ class Run:
                 self._notes.extend(f"one connection fewer: {error.message}" for error in errors)
 
     def _serve(self, queue: deque[Statement]) -> UpkeepError | None:
+        """Send statements until the queue is empty; return why there was no session for the rest."""
+        try:
+            return self._serve_out(queue)
+        finally:
+            self._news.put(None)
+
+    def _serve_out(self, queue: deque[Statement]) -> UpkeepError | None:
         """Send statements until the queue is empty. A session that breaks is replaced; return why it was not."""
         broke = True
         while broke:
@@ -374,6 +388,7 @@ class Run:
                 progress.left("lock" if statement.skips_locked else "unproven")
                 progress.awaits_proof = True
                 self._watch.done(step.table.title)
+        self._news.put([step.table.oid for step in statement.steps])
 
     def _refused(self, statement: Statement, error: ServerError, seconds: float) -> None:
         together = self._of(statement)
@@ -394,6 +409,31 @@ class Run:
                 progress.reopen()
 
     # --- what came of it
+
+    def _look_meanwhile(self, main: Main, workers: int) -> None:
+        """Until all *workers* are done, look at what is finished: then little is left to look at when all is.
+
+        Before 15 each look would have to wait for the collector. Catalogs are written to by all that is still to come.
+        """
+        live = self._snapshot.version >= sql.LIVE_COUNTERS
+        finished: list[int] = []
+        while workers:
+            news = self._news.get()
+            if news is None:
+                workers -= 1
+                continue
+            finished += [oid for oid in news if live and not self._progress[oid].step.table.catalog]
+            if len(finished) >= EARLY_LOOK:
+                live = self._looked_early(main, finished)
+                finished = []
+
+    def _looked_early(self, main: Main, oids: Sequence[int]) -> bool:
+        """Look at tables before the end, and say whether that is possible; what it could not see the end will show."""
+        try:
+            self._look(main, oids)
+        except (ServerError, UpkeepError):
+            return False
+        return True
 
     def _look(self, main: Main, oids: Iterable[int]) -> None:
         """Let the counters say which of the tables were really worked on."""
@@ -435,8 +475,8 @@ class Run:
                 return
             alone = [self._alone(progress.step) for progress in waiting]
             # Partitions before the partitioned tables that would lock them.
-            self._work_off([one for one in alone if not one.steps[0].table.partitioned])
-            self._work_off([one for one in alone if one.steps[0].table.partitioned])
+            self._work_off([one for one in alone if not one.steps[0].table.partitioned], main)
+            self._work_off([one for one in alone if one.steps[0].table.partitioned], main)
             self._look(main, [progress.step.table.oid for progress in waiting])
             if self._closed:
                 return

@@ -136,6 +136,8 @@ def _verdict(
 
 def _proven(database: str, step: Step, policy: Policy, after: Counters, holders: Sequence[Holder]) -> Verdict:
     """Return whether a table that was worked on is better off, and what VACUUM could not do."""
+    if not _dead(after) and not any(reason.code in AGES for reason in step.reasons):
+        return Verdict(DONE, changed=True)
     table, before = step.table, step.table.counters
     holders = [one for one in holders if table.catalog or not one.only_catalogs]
     # What all databases share is held from each of them.
@@ -164,9 +166,9 @@ def _stays_old(after: Counters, before: Counters, policy: Policy, held: bool) ->
 def is_held_back(step: Step, after: Counters, policy: Policy, held: bool) -> bool:
     """Whether a VACUUM for dead rows left nine tenths of them or, where something *held* them, still too many."""
     before = step.table.counters
-    if VACUUM not in step.actions or any(
-        not dead_reasons(step.table, counters, policy) for counters in (before, after)
-    ):
+    if VACUUM not in step.actions or not _dead(after):
+        return False
+    if any(not dead_reasons(step.table, counters, policy) for counters in (before, after)):
         return False
     return held or _dead(after) >= KEPT_SHARE * _dead(before)
 
@@ -360,7 +362,8 @@ def totals(records: Iterable[Record], considered: int) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     by_reason: Counter[str] = Counter()
     for record in records:
-        by_reason.update({record.why} if record.why else {reason.code for reason in record.reasons})
+        for why in {record.why} if record.why else {reason.code for reason in record.reasons}:
+            by_reason[why] += 1
         if record.status != SKIPPED or record.why not in NOT_CANDIDATES:
             counts[record.status] += 1
         if record.after is not None and record.status in (DONE, PARTIAL):

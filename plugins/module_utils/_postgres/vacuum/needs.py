@@ -37,7 +37,7 @@ _LACKING = {
 # The reasons for a FREEZE.
 AGES = frozenset(("xid", "mxid"))
 # The rank of the first reason that applies, after 1 for an age that is an emergency and 2 for any that is too high.
-_RANKS = (("dead", 3), ("missing_stats", 4), ("inserts", 5), ("stats", 5), ("always", 5))
+_RANKS = {"dead": 3, "missing_stats": 4, "inserts": 5, "stats": 5, "always": 5}
 OLDEST_FIRST = 2
 # Of a table that came into being after its thresholds were read.
 UNKNOWN_LIMITS = Autovacuum(Limit(math.inf, 0.0), Limit(math.inf, 0.0))
@@ -94,11 +94,14 @@ def further_reasons(table: Table, policy: Policy, part: Below, known: Sequence[R
     return [reason for reason in row_reasons(counted, policy, part) if reason.code not in codes]
 
 
-def possible(table: Table, policy: Policy) -> list[str]:
+def possible(table: Table, policy: Policy) -> tuple[str, ...]:
     """Return the actions of the mode that this table can be given."""
+    actions = MODE_ACTIONS[policy.mode]
     vacuums = not table.partitioned and (policy.heap or bool(table.toast))
     analyzes = table.oid != STATISTICS_CATALOG
-    return [action for action in MODE_ACTIONS[policy.mode] if (analyzes if action == ANALYZE else vacuums)]
+    if vacuums and analyzes:
+        return actions
+    return tuple(action for action in actions if (analyzes if action == ANALYZE else vacuums))
 
 
 def work_for(table: Table, policy: Policy, due: Sequence[Reason]) -> tuple[str, ...]:
@@ -131,6 +134,8 @@ def age_reasons(counters: Counters, policy: Policy) -> list[Reason]:
 
 def dead_reasons(table: Table, counters: Counters, policy: Policy) -> list[Reason]:
     """Return why the table, were these its counters, needs a VACUUM: itself, or its TOAST table."""
+    if counters.dead <= 0 and counters.toast_dead <= 0:
+        return []
     limits = table.autovacuum or UNKNOWN_LIMITS
     reasons = []
     for wanted, dead, live, what, limit, rows in (
@@ -224,10 +229,9 @@ def is_recent(reason: Reason, table: Table, policy: Policy, now: datetime) -> bo
 
 def rank(step: Step) -> int:
     """Return how urgent a step is: 1 and 2 ages, 3 dead rows, 4 missing statistics, 5 stale ones."""
-    codes = {reason.code for reason in step.reasons}
-    if codes & AGES:
+    if any(reason.code in AGES for reason in step.reasons):
         return 1 if age(step.table.counters) > EMERGENCY_AGE else 2
-    return next(number for code, number in _RANKS if code in codes)
+    return min(_RANKS[reason.code] for reason in step.reasons)
 
 
 def is_old(counters: Counters, policy: Policy) -> bool:

@@ -172,7 +172,9 @@ def considered(tables: Sequence[Table], policy: Policy) -> Iterator[Table]:
             continue
         if policy.tables and not any(one.oid in chosen for one in _line_of(table, by_oid)):
             continue
-        if matches(table.schema, policy.exclude_schemas) or _named(table, policy.exclude_tables):
+        if policy.exclude_schemas and matches(table.schema, policy.exclude_schemas):
+            continue
+        if policy.exclude_tables and _named(table, policy.exclude_tables):
             continue
         yield table
 
@@ -230,12 +232,13 @@ def _sum_below(tables: Sequence[Table], reachable: set[int]) -> dict[int, Below]
     return sums
 
 
-def _order(step: Step) -> tuple[int, float, int, str]:
+def _order(step: Step) -> tuple[int, float, int, int]:
     """Oldest, then most reclaimable first: a time limit cuts off what matters least, and the run's tail is short."""
     counters, urgency = step.table.counters, rank(step)
     share = counters.dead / max(1, counters.dead + counters.live)
     gain = age(counters) if urgency <= OLDEST_FIRST else share * step.table.pages
-    return urgency, -gain, -step.table.pages, step.table.sql_name
+    # Of those that are alike, the neighbours in the catalogs go together: others then write to other pages of them.
+    return urgency, -gain, -step.table.pages, step.table.oid
 
 
 def worked_on(counters: Counters, actions: Iterable[str], at: float) -> Counters:

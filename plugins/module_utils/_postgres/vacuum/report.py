@@ -40,7 +40,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.pl
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.wraparound import Ages
 
 # A result has room for about this much; what else there was is counted in `truncated`.
-LISTED, LISTED_QUERIES, LISTED_DIFFS = 100, 20, 50
+LISTED, LISTED_QUERIES, LISTED_DIFFS = 60, 8, 50
 NOT_NEEDED = "not_needed"
 # Before a VACUUM, a transaction of this age (in seconds) is worth a word.
 OLD_TRANSACTION = 60.0

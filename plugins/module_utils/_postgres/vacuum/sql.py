@@ -9,6 +9,7 @@ Names enter statements only as ``Table.sql_name``, which the server itself quote
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Server
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.sql import permitted
@@ -73,7 +74,7 @@ SELECT c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), c.rel
        coalesce({{permitted}}, true), {{lacks}},{_COUNTERS}
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
+LEFT JOIN pg_class t ON t.oid = c.reltoastrelid AND t.relkind = 't'
 LEFT JOIN pg_inherits i ON i.inhrelid = c.oid AND i.inhseqno = 1
 {{joins}}
 WHERE c.relkind IN ('r', 'm', 'p', 'f')
@@ -208,6 +209,11 @@ def work_statement(
     actions: Sequence[str], tables: Sequence[Table], version: int, skip_locked: bool, manner: Manner = NO_MANNER
 ) -> str:
     """Return the statement that does *actions* to *tables* in that *manner*."""
+    return _head(tuple(actions), version, skip_locked, manner) + ", ".join(target(table, version) for table in tables)
+
+
+@lru_cache(maxsize=32)
+def _head(actions: tuple[str, ...], version: int, skip_locked: bool, manner: Manner) -> str:
     verb = "VACUUM" if VACUUM in actions else "ANALYZE"
     words = [action.upper() for action in (FREEZE, ANALYZE) if action in actions and action.upper() != verb]
     if skip_locked:
@@ -217,7 +223,7 @@ def work_statement(
     if manner.buffer_usage_limit is not None:
         words.append(f"BUFFER_USAGE_LIMIT '{manner.buffer_usage_limit} kB'")
     options = f" ({', '.join(words)})" if words else ""
-    return f"{verb}{options} " + ", ".join(target(table, version) for table in tables)
+    return f"{verb}{options} "
 
 
 def _vacuum_words(manner: Manner, version: int) -> list[str]:

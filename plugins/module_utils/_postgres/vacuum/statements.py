@@ -30,7 +30,9 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.sq
     work_statement,
 )
 
-LARGEST_BATCH = 50
+LARGEST_BATCH = 128
+# Towards the end batches get smaller, down to this, so that no connection is left with a long one.
+SMALLEST_BATCH = 8
 # One batch is what a time limit waits for: as many pages as this many of the largest tables that go into one.
 BATCH_WEIGHT = 16
 
@@ -139,15 +141,20 @@ def _is_big(step: Step, options: RunOptions) -> bool:
 
 
 def _chunks(steps: Sequence[Step], options: RunOptions) -> Iterator[list[Step]]:
-    # At least two batches for each connection, so that all have work until near the end.
-    most = min(LARGEST_BATCH, -(-len(steps) // (2 * options.jobs)))
-    room = options.batch_pages * BATCH_WEIGHT
+    """Yield what goes together: for each connection half of its share of what is left, so that all end about together.
+
+    Before 16 each statement ends with a look at all tables of the database, so the fewer there are the better.
+    """
+    shares, room = 2 * options.jobs, options.batch_pages * BATCH_WEIGHT
+    least = min(SMALLEST_BATCH, -(-len(steps) // shares))
     chunk: list[Step] = []
-    pages = 0
-    for step in steps:
+    pages, most = 0, 0
+    for left, step in zip(range(len(steps), 0, -1), steps):
         if chunk and (len(chunk) >= most or pages + step.table.pages > room):
             yield chunk
             chunk, pages = [], 0
+        if not chunk:
+            most = min(LARGEST_BATCH, max(least, -(-left // shares)))
         chunk.append(step)
         pages += step.table.pages
     if chunk:

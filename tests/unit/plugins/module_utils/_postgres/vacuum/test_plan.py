@@ -21,6 +21,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.ne
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import plan, unknown_names
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.statements import (
     LARGEST_BATCH,
+    SMALLEST_BATCH,
     statements,
 )
 from tests.unit.plugins.module_utils._postgres.vacuum.samples import EPOCH, NOW, OPTIONS, POLICY, snapshot, table
@@ -255,7 +256,7 @@ def test_changes_in_partitions_count_for_all_above() -> None:
     # 450 of 3000, 6000 and 10000 rows: enough of a share for two of them, but too few rows for any.
     assert made.steps == ()
     made = planned(*changed("leaf_a", modified=500))
-    assert [step.table.name for step in made.steps] == ["leaf_a", "middle", "top"]
+    assert {step.table.name for step in made.steps} == {"leaf_a", "middle", "top"}
     assert {step.actions for step in made.steps} == {(ANALYZE,)}
 
 
@@ -388,15 +389,34 @@ def test_big_tables_go_alone_and_before_small_ones_together() -> None:
 
 @pytest.mark.parametrize(
     ("count", "jobs", "sizes"),
-    [(2000, 4, [LARGEST_BATCH] * 40), (20, 4, [3, 3, 3, 3, 3, 3, 2]), (100, 1, [50, 50]), (2, 1, [1, 1]), (1, 8, [1])],
+    [
+        (20, 4, [3, 3, 3, 3, 3, 3, 2]),
+        (100, 1, [50, 25, 13, 8, 4]),
+        (100, 4, [13, 11, 10, 9, 8, 8, 8, 8, 8, 8, 8, 1]),
+        (2, 1, [1, 1]),
+        (1, 8, [1]),
+    ],
 )
 def test_batches_give_every_connection_work(count: int, jobs: int, sizes: list[int]) -> None:
     assert [len(statement.steps) for statement in first_of(*many(count), jobs=jobs)] == sizes
 
 
+def test_batches_are_large_at_first_and_small_in_the_end() -> None:
+    sizes = [len(statement.steps) for statement in first_of(*many(2000, pages=5), jobs=4)]
+    assert sum(sizes) == 2000
+    assert sizes[:4] == [LARGEST_BATCH] * 4
+    assert sizes[-4:] == [SMALLEST_BATCH] * 4
+    assert sizes == sorted(sizes, reverse=True)
+
+
 def test_a_batch_holds_only_so_many_pages() -> None:
     sent = first_of(*many(40, pages=128), jobs=1)
-    assert [len(statement.steps) for statement in sent] == [16, 16, 8]
+    assert [len(statement.steps) for statement in sent] == [16, 12, 8, 4]
+
+
+def test_of_tables_that_are_alike_the_neighbours_in_the_catalogs_go_together() -> None:
+    older, newer = (table(name, oid=oid, dead=10_000, pages=2) for name, oid in (("b", 20_000), ("a", 20_001)))
+    assert [step.table.name for step in planned(newer, older).steps] == ["b", "a"]
 
 
 def test_without_batches_each_has_its_own() -> None:
