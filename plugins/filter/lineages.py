@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,9 +13,11 @@ from ansible.errors import AnsibleFilterError
 def lineages(deployments: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what ``cert_renew`` is to renew of *deployments*: one entry for a lineage, however often it is deployed.
 
-    Raises ``AnsibleFilterError`` for what is no list of mappings.
+    Raises ``AnsibleFilterError`` for what is no list of mappings, and for a path that two deployments have: each would
+    replace what the other one has put there, in every run.
     """
     found: dict[str, dict[str, Any]] = {}
+    _require_own_paths(_mappings(deployments))
     for deployment in _mappings(deployments):
         renew = deployment.get("renew") or {}
         if deployment.get("lineage"):
@@ -24,6 +27,19 @@ def lineages(deployments: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             name = renew.get("name") or deployment.get("name", "")
             found.setdefault(str(name), {"name": name, "fullchain": source.get("fullchain"), **renew})
     return list(found.values())
+
+
+def _require_own_paths(deployments: Sequence[Mapping[str, Any]]) -> None:
+    owners: dict[str, str] = {}
+    for number, deployment in enumerate(deployments, 1):
+        places = deployment.get("deploy")
+        name = str(deployment.get("name", f"number {number}"))
+        for path in filter(None, places.values() if isinstance(places, Mapping) else ()):
+            owner = owners.setdefault(os.path.normpath(str(path)), name)
+            if owner != name:
+                raise AnsibleFilterError(
+                    f"The deployments {owner} and {name} both have {path}: give each its own paths."
+                )
 
 
 def _mappings(value: Any) -> Sequence[Mapping[str, Any]]:

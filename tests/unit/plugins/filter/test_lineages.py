@@ -34,6 +34,14 @@ def test_what_somebody_else_renews_is_left_to_them() -> None:
     assert lineages([]) == []
 
 
+def test_a_path_that_two_deployments_have_is_refused() -> None:
+    shop = {"name": "shop", "lineage": "shop", "deploy": {"fullchain": "/tls/a.crt", "privkey": "/tls/a.key"}}
+    other = {"name": "other", "lineage": "other", "deploy": {"bundle": "/tls/../tls/a.key", "cert": None}}
+    with pytest.raises(AnsibleFilterError, match=r"shop and other both have /tls/\.\./tls/a\.key"):
+        lineages([shop, other])
+    assert len(lineages([shop, {**other, "deploy": {"bundle": "/tls/b.pem", "cert": None}}])) == 2
+
+
 @pytest.mark.parametrize("value", ["text", {"a": 1}, ["a"]])
 def test_what_is_no_list_of_mappings_is_refused(value: Any) -> None:
     with pytest.raises(AnsibleFilterError, match="not a list of mappings"):
