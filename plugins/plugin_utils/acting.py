@@ -119,7 +119,7 @@ def _label(part: Mapping[str, Any]) -> str:
     if isinstance(subject, str) and subject:
         return subject
     item = part.get(str(part.get("ansible_loop_var", "")))
-    return f"[{item}]" if type(item) is int else ""
+    return f"[{item}]" if isinstance(item, int) else ""
 
 
 def _seconds(part: Mapping[str, Any]) -> float:

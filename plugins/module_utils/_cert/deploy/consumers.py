@@ -186,7 +186,7 @@ def unseen(mounts: Iterable[Mapping[str, Any]], store: Store) -> list[tuple[str,
     """
     given = [str(mount["Source"]) for mount in mounts if mount.get("Source")]
     # What is mounted may be a link itself, which Docker names as it was written, and follows.
-    sources = [form for source in given for form in {real_place(source), os.path.realpath(source)}]
+    sources = [form for source in given for form in (real_place(source), os.path.realpath(source))]
     home = real_place(os.path.join(store.home, "x"))
     found = []
     for place in sorted(store.places.values()):
