@@ -89,6 +89,8 @@ class Pebble:
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
+        # Now, while the environment of whoever asks still trusts what pip asks.
+        _certbot(self.cache)
         home = unpacked("pebble", ("pebble",), self.cache, lambda home: runs(home, ("usr/bin/pebble", "-h")))
         authority = Authority("Pebble's own server")
         authority.write(self.folder)
