@@ -304,7 +304,7 @@ def test_a_wrong_host_name(authority: Authority, ca: str, server: Server) -> Non
     running = server(authority.issue("a.example.org"))
     result = run(at(running, server_name="b.example.org", ca_path=ca))
     assert only(result)["code"] == "cert.hostname_mismatch"
-    assert only(result)["evidence"] == {"missing": ["b.example.org"], "san": ["a.example.org"]}
+    assert only(result)["evidence"].items() >= {"missing": ["b.example.org"], "san": ["a.example.org"]}.items()
     assert (record(result)["hostname_ok"], record(result)["verified"]) == (False, True)
     assert codes(run(at(running, server_name="b.example.org", verify="none"))) == ["cert.valid"]
 
