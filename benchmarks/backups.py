@@ -8,8 +8,9 @@
 The dumps are `pg_dump`'s, of a throwaway server. The check runs at the level `structure` in a process of its own; taken
 is the CPU of that whole process tree, the start of Python and its imports included, and the peak of its memory. It and
 the other programs take turns (A B C A B C ...) over files in the page cache; what is quoted is the median of the ratios
-within a round. `stdlib` is the same Python with isal, zlib_ng, zstandard and lz4 hidden from it; where this Python has
-none of them, the row with them is left out and the result says so.
+within a round. `stdlib` is the same Python with isal, zlib_ng, zstandard and lz4 hidden from it, so that zstd is
+unfolded by the system's shared library; where this Python has none of them, the row with them is left out, which the
+result says.
 
 Work is proven: a run that does not find the file whole, with all its rows, ends the benchmark.
 """
@@ -17,6 +18,7 @@ Work is proven: a run that does not find the file whole, with all its rows, ends
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib.util
 import json
 import os
@@ -37,7 +39,13 @@ from typing import Any
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "playbooks" / "collections")]
 
-from tests.bed.postgres import Cluster, cache_directory, find_or_bring  # noqa: E402  the path is set two lines above
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.manifest import (  # noqa: E402  the path is set two lines above
+    Manifest,
+    render,
+)
+from tests.bed.accounts import server_account  # noqa: E402  the path is set two lines above
+from tests.bed.binaries import Binaries  # noqa: E402  the same
+from tests.bed.postgres import Cluster, cache_directory, find_or_bring  # noqa: E402  the same
 
 DATABASE = "bench"
 LIBRARIES = ("isal", "zlib_ng", "zstandard", "lz4", "compression.zstd")
@@ -48,6 +56,7 @@ FLOORS = {
     "custom zlib": 0.6,
 }
 MEMORY_MIB = 64
+RESTORE_FLOOR = 1.15
 CHILD = """
 import json, os, resource, sys, time
 from datetime import datetime, timezone
@@ -65,7 +74,8 @@ most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, r
 print(json.dumps({
     "seconds": seconds, "counts": result["summary"]["counts"],
     "memory": most * (1 if sys.platform == "darwin" else 1024),
-    "files": [{key: record.get(key) for key in ("path", "status", "chain", "dump", "bytes_decoded", "level_reached")}
+    "files": [{key: record.get(key) for key in
+               ("path", "status", "chain", "dump", "bytes_decoded", "level_reached", "restore")}
               for record in result["files"][:20]],
 }))
 """
@@ -111,11 +121,11 @@ def alone(path: Path) -> dict[str, Any]:
 # --- what is verified ---
 
 
-def fill(cluster: Cluster, mib: int) -> int:
-    """Make a database whose plain dump has about so many MiB; return its number of rows."""
+def fill(cluster: Cluster, mib: int) -> dict[str, int]:
+    """Make a database whose plain dump has so many MiB, or a little more; return the number of rows of each table."""
     cluster.execute(f"CREATE DATABASE {DATABASE}")
-    # About 97, 270 and 220 bytes of a row in a dump; 40, 35 and 25 percent of all; gzip makes a quarter of them.
-    shares = ((0.4, 97), (0.35, 270), (0.25, 220))
+    # About 85, 245 and 205 bytes of a row in a dump; 40, 35 and 25 percent of all; gzip makes a quarter of them.
+    shares = ((0.4, 85), (0.35, 245), (0.25, 205))
     accounts, documents, blobs = (int(mib * 2**20 * share / width) for share, width in shares)
     words = " || ' ' || ".join(f"substr(md5((n * {salt})::text), 1, 7)" for salt in range(1, 16))
     bytes_ = " || ".join(f"md5((n * {salt})::text)" for salt in range(3))
@@ -129,7 +139,7 @@ def fill(cluster: Cluster, mib: int) -> int:
         f"INSERT INTO blobs SELECT n, decode({bytes_} || {bytes_}, 'hex') FROM generate_series(1, {blobs}) n",
     ):
         cluster.execute(statement, database=DATABASE)
-    return accounts + documents + blobs
+    return {"public.accounts": accounts, "public.documents": documents, "public.blobs": blobs}
 
 
 def dump(cluster: Cluster, folder: Path) -> dict[str, Path]:
@@ -145,10 +155,39 @@ def dump(cluster: Cluster, folder: Path) -> dict[str, Path]:
     return {name: path for name, path in files.items() if path.exists()}
 
 
+def describe(folder: Path, files: dict[str, Path], rows: dict[str, int]) -> Path:
+    """Write the manifests of all files into a place of their own, as their maker would; return it."""
+    place = folder / "manifests"
+    place.mkdir()
+    for name, path in files.items():
+        plain = files["custom zlib" if name == "custom zlib" else "sql"]
+        manifest = Manifest(
+            name=path.name,
+            kind="postgres",
+            taken_at=datetime.now(timezone.utc),
+            stored_size=path.stat().st_size,
+            stored_sha256=sha256_of(path),
+            plain_size=plain.stat().st_size,
+            plain_sha256=sha256_of(plain),
+            rows=rows,
+            statuses=(("pg_dump", 0),),
+        )
+        (place / f"{path.name}.manifest.json").write_bytes(render(manifest))
+    return place
+
+
+def sha256_of(path: Path) -> str:
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 # --- one file against one program ---
 
 
-def compare(folder: Path, files: dict[str, Path], rows: int, rounds: int, pg_restore: str) -> list[dict[str, Any]]:
+def compare(
+    folder: Path, files: dict[str, Path], table_rows: dict[str, int], rounds: int, pg_restore: str
+) -> list[dict[str, Any]]:
+    rows, manifests = sum(table_rows.values()), str(describe(folder, files, table_rows))
     anchors: dict[str, list[str]] = {
         "sql": ["openssl", "dgst", "-sha256", str(files["sql"])],
         "sql.gz": ["gzip", "-t", str(files["sql.gz"])],
@@ -160,6 +199,10 @@ def compare(folder: Path, files: dict[str, Path], rows: int, rounds: int, pg_res
     variants: dict[str, Callable[[str], Taken]] = {}
     if fast:
         variants[""] = lambda name: verify(folder, alone(files[name]))
+        variants[", rows counted"] = lambda name: verify(folder, {**alone(files[name]), "count_rows": True})
+        variants[", counted, against a manifest"] = lambda name: verify(
+            folder, {**alone(files[name]), "manifest": manifests, "require_manifest": True}
+        )
     variants[" stdlib"] = lambda name: verify(folder, alone(files[name]), LIBRARIES)
     results = []
     for name, anchor in anchors.items():
@@ -170,7 +213,7 @@ def compare(folder: Path, files: dict[str, Path], rows: int, rounds: int, pg_res
             theirs.append(timed(anchor))
             for variant, call in variants.items():
                 taken = call(name)
-                require_whole(taken, rows)
+                require_whole(taken, rows if "counted" in variant else None)
                 ours[variant].append(taken)
         for variant, samples in ours.items():
             results.append(row(name + variant, samples, theirs, " ".join(Path(word).name for word in anchor[:3])))
@@ -178,10 +221,11 @@ def compare(folder: Path, files: dict[str, Path], rows: int, rounds: int, pg_res
     return results
 
 
-def require_whole(taken: Taken, rows: int, files: int = 1) -> None:
+def require_whole(taken: Taken, rows: int | None, files: int = 1) -> None:
     for record in taken.said["files"]:
-        counted = (record["dump"] or {}).get("rows_total")
-        if record["status"] not in ("ok", "info") or record["level_reached"] != "structure" or counted != rows:
+        dump = record["dump"] or {}
+        whole = record["status"] in ("ok", "info") and record["level_reached"] == "structure" and dump["complete"]
+        if not whole or dump["tables"] != 3 or dump.get("rows_total") != rows:
             sys.exit(f"not found whole: {record}, {rows} rows")
     if len(taken.said["files"]) != files:
         sys.exit(f"{len(taken.said['files'])} files were read instead of {files}")
@@ -211,7 +255,7 @@ def row(what: str, ours: list[Taken], theirs: list[Taken], anchor: str) -> dict[
 # --- many files ---
 
 
-def side_by_side(folder: Path, file: Path, rows: int, rounds: int) -> dict[str, Any]:
+def side_by_side(folder: Path, file: Path, rounds: int) -> dict[str, Any]:
     """Four files by four processes, against one file by one process; the wall time inside of the check."""
     place = folder / "four"
     place.mkdir()
@@ -222,8 +266,8 @@ def side_by_side(folder: Path, file: Path, rows: int, rounds: int) -> dict[str, 
     ratios, memory, walls = [], 0.0, []
     for _round in range(rounds):
         single, several = verify(folder, one), verify(folder, four)
-        require_whole(single, rows)
-        require_whole(several, rows, 4)
+        require_whole(single, None)
+        require_whole(several, None, 4)
         ratios.append(4 * single.said["seconds"] / several.said["seconds"])
         walls.append((single.said["seconds"], several.said["seconds"]))
         memory = max(memory, several.said["memory"])
@@ -263,6 +307,73 @@ def presence(folder: Path, count: int, rounds: int) -> dict[str, Any]:
     }
 
 
+# --- a test restore against the bare programs ---
+
+
+def by_hand(binaries: Binaries, file: Path, jobs: int) -> float:
+    """Wall time of `initdb`, the start of the server and `pg_restore -j`, with the settings of a throwaway server."""
+    account = server_account()
+    # Who the server runs as must reach it.
+    home = Path(tempfile.mkdtemp(prefix="upkeep-bench-", dir="/var/tmp"))
+    account.give(home)
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": str(home), "PGHOST": str(home)}
+    as_server: dict[str, Any] = {} if account.ids is None else {"user": account.ids[0], "group": account.ids[1]}
+    settings = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "autovacuum": "off",
+                "wal_level": "minimal", "max_wal_senders": "0", "checkpoint_timeout": "1h", "max_wal_size": "4GB",
+                "shared_buffers": "512MB", "maintenance_work_mem": "128MB", "listen_addresses": "", "jit": "off",
+                "unix_socket_directories": str(home)}  # fmt: skip
+    options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
+    tool = {name: str(binaries.tool(name)) for name in ("initdb", "pg_ctl", "createdb", "pg_restore")}
+    data = str(home / "data")
+
+    def run(*command: str, **how: Any) -> None:
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment, cwd=home, **how)
+
+    try:
+        started = time.monotonic()
+        run(tool["initdb"], "-N", "-k", "-A", "trust", "-U", "bench", "-E", "UTF8", "--locale=C", data, **as_server)
+        run(tool["pg_ctl"], "-D", data, "-l", str(home / "log"), "-w", "-o", options, "start", **as_server)
+        run(tool["createdb"], "-U", "bench", "restored")
+        run(tool["pg_restore"], "-U", "bench", "--no-owner", "-d", "restored", "-j", str(jobs), str(file))
+        return time.monotonic() - started
+    finally:
+        subprocess.run([tool["pg_ctl"], "-D", data, "-m", "immediate", "stop"], check=False, stdout=subprocess.DEVNULL,
+                       env=environment, cwd=home, **as_server)  # fmt: skip
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def restore_level(
+    folder: Path, binaries: Binaries, file: Path, rows: int, rounds: int, jobs: int = 4
+) -> dict[str, Any]:
+    """The level `restore` with all that is below it, counted and analyzed, against the bare programs; wall times."""
+    jobs = 4
+    params = {"paths": [str(file)], "level": "restore", "nice": 0,
+              "restore": {"jobs": jobs, "bin_dir": str(binaries.directory)}}  # fmt: skip
+    ratios, walls, phases = [], [], {}
+    for number in range(rounds + 1):
+        theirs = by_hand(binaries, file, jobs)
+        ours = verify(folder, params)
+        (record,) = ours.said["files"]
+        if record["level_reached"] != "restore" or record["restore"]["rows"] != rows or ours.said["counts"]["critical"]:
+            sys.exit(f"not restored whole: {record}, {rows} rows")
+        if number:  # the first round fills the page cache
+            ratios.append(ours.wall / theirs)
+            walls.append([round(ours.wall, 2), round(theirs, 2)])
+            phases = record["restore"]["seconds"]
+            print(walls[-1], phases, file=sys.stderr)
+    ratio = statistics.median(ratios)
+    return {
+        "what": f"level restore of custom zlib, {jobs} jobs",
+        "against": f"initdb, start, pg_restore -j{jobs}",
+        "ratio": round(ratio, 3),
+        "ratios": [round(one, 3) for one in ratios],
+        "seconds": walls,
+        "phases": phases,
+        "floor": RESTORE_FLOOR,
+        "met": ratio <= RESTORE_FLOOR,
+    }
+
+
 # --- the whole ---
 
 
@@ -292,6 +403,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--files", type=int, default=10000)
     parser.add_argument("--folder", type=Path, help="where the dumps go: about three times --mib")
+    parser.add_argument("--only-restore", action="store_true", help="the level restore, and nothing else")
+    parser.add_argument("--without-restore", action="store_true", help="everything else")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     with ExitStack() as stack:
@@ -300,17 +413,23 @@ def main() -> None:
             rows = fill(cluster, options.mib)
             files = dump(cluster, folder)
             said = environment(cluster)
-            pg_restore = str(cluster.binaries.tool("pg_restore"))
-        print({name: path.stat().st_size for name, path in files.items()}, rows, file=sys.stderr)
+            binaries = cluster.binaries
+            pg_restore = str(binaries.tool("pg_restore"))
+        print({name: path.stat().st_size for name, path in files.items()}, sum(rows.values()), file=sys.stderr)
         result = {
             "environment": said,
             "rounds": options.rounds,
             "bytes": {name: path.stat().st_size for name, path in files.items()},
-            "table_rows": rows,
+            "table_rows": sum(rows.values()),
             "rows": [
-                *compare(folder, files, rows, options.rounds, pg_restore),
-                side_by_side(folder, files["sql.gz"], rows, options.rounds),
-                presence(folder, options.files, options.rounds),
+                *(
+                    ()
+                    if options.without_restore
+                    else [restore_level(folder, binaries, files["custom zlib"], sum(rows.values()), options.rounds)]
+                ),
+                *(() if options.only_restore else compare(folder, files, rows, options.rounds, pg_restore)),
+                *(() if options.only_restore else [side_by_side(folder, files["sql.gz"], options.rounds)]),
+                *(() if options.only_restore else [presence(folder, options.files, options.rounds)]),
             ],
         }
     print(json.dumps(result, indent=1))

@@ -8,26 +8,34 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backup_verify
-short_description: Verify that backups are there, fresh and whole
+short_description: Verify that backups are there, fresh, whole and what they should be
 version_added: 0.1.0
 description:
   - Looks at series of backups and at single files. Says of each series whether the newest backup is fresh and none is
     missing in between, and of each file whether it is whole, by reading every byte of it once.
-  - Reads plain dumps of C(pg_dump) and C(pg_dumpall), and custom-format dumps of C(pg_dump) (archive versions 1.12 to
-    1.16, compressed with gzip or not at all), each as they are or inside of gzip, bzip2 or xz. The format is told by
-    the content; a name that promises another is a finding. Any other format has severity V(unknown), never V(ok).
+  - Reads dumps of PostgreSQL (plain, C(pg_dumpall), custom, tar and directory format, archive versions 1.12 to 1.16),
+    its base backups, dumps of MongoDB (directories, archives), SQLite databases, snapshots of Redis, tar archives and
+    PEM bundles, each as they are or inside of gzip, bzip2, xz, zstd, lz4, OpenPGP, age or C(openssl enc). The format is
+    told by the content; a name that promises another is a finding. Any other format has severity V(unknown), never
+    V(ok).
   - A file that ends before its format does (C(backup.truncated)) and a whole file that holds half a dump
     (C(backup.incomplete_dump)) are different findings, because they have different causes.
-  - Compares each file with the SHA-256 that stands beside it, in C(FILE.sha256) or C(SHA256SUMS), as C(sha256sum)
-    writes it. Without one the best that can be said of a file is RV(files[].assurance=partial), and
-    RV(files[].unproven) says why. That is no finding of the file; each series gets one of severity V(info).
+  - Compares each file with the manifest that its maker wrote beside it (C(FILE.manifest.json); digest, rows of each
+    table, origin), and with the SHA-256 in C(FILE.sha256) or C(SHA256SUMS), as C(sha256sum) writes it. Only a manifest
+    tells a whole dump from one that was bad when it was made, so that without one the best that can be said of a file
+    is RV(files[].assurance=partial), and RV(files[].unproven) says why. That is no finding of the file; a series
+    without any digest gets one of severity V(info).
   - Never fails for a backup. What cannot be read, or not in time, becomes a finding of severity V(unknown), and the
-    other files are verified all the same. Nothing is executed, unpacked to disk or changed.
-  - Needs the Python standard library alone, and a constant amount of memory.
+    other files are verified all the same. Nothing from a backup is executed, sourced or unpacked to disk,
+    but for what O(level=restore) does in a place that is thrown away.
+  - Needs the Python standard library alone, and a constant amount of memory, 64 MiB for each file that is read. zstd
+    and lz4 need their library or program, encrypted files C(gpg), C(age) or C(openssl). C(isal), where it is, halves
+    the work for gzip.
 author:
   - Upkeep maintainers (@cadence-upkeep)
 notes:
-  - Nothing short of a restore proves that a backup can be restored. This module finds what makes one pointless.
+  - Nothing short of a restore proves that a backup can be restored. That is O(level=restore); the levels below it find
+    what makes one pointless.
 options:
   paths:
     description:
@@ -56,10 +64,21 @@ options:
           - V(name) takes the time from the name of the file, or of a directory that the pattern matches with a
             wildcard, such as C(shop-20261122T020000Z.sql.gz), C(backup_20261122_020000.sql.gz) or
             C(2026-11-22/shop.sql). A name that has only the day is refined by the modification time when both agree.
-          - A file whose name has no time, and each with V(mtime), is as old as its modification time says.
+          - A file whose name has no time is as old as its manifest says, else its modification time.
+          - V(manifest) takes it from the manifest, V(dump_header) from the dump itself, where that says it (custom
+            format, and plain with C(--verbose)), V(mtime) is the modification time. The last is taken where the others
+            say nothing.
         type: str
-        choices: [name, mtime]
+        choices: [name, manifest, dump_header, mtime]
         default: name
+      time_pattern:
+        description:
+          - A regular expression that finds the time in the path, for names that are not understood. Its named groups
+            are C(year), C(month), C(day), C(hour), C(minute), C(second), C(zone), C(monthname), C(week) (ISO, with
+            C(year)) or C(epoch).
+          - Understood without it are ISO 8601 in all its forms, and the names that autopostgresqlbackup,
+            postgres-backup-local, kartoza/pg-backup, GitLab, Barman and pgBackRest give.
+        type: str
       time_zone:
         description:
           - The zone of times in names that do not say it. V(local) (the host's), V(UTC) or a name such as
@@ -86,6 +105,32 @@ options:
         description: A warning when fewer backups are there. Empty files do not count.
         type: int
         default: 1
+      keep:
+        description:
+          - What the retention should leave. A warning when a backup is missing that it would keep, and when others are
+            still there. Counted back from the newest backup, by days of O(series[].time_zone).
+        type: dict
+        suboptions:
+          last:
+            description: So many of the newest.
+            type: int
+            default: 0
+          daily:
+            description: The newest of each of so many days.
+            type: int
+            default: 0
+          weekly:
+            description: The newest of each of so many weeks.
+            type: int
+            default: 0
+          monthly:
+            description: The newest of each of so many months.
+            type: int
+            default: 0
+          yearly:
+            description: The newest of each of so many years.
+            type: int
+            default: 0
       gap_window:
         description:
           - Over how many periods back two neighbours must not lie further apart than O(series[].every) and
@@ -116,21 +161,153 @@ options:
       level:
         description: As O(level), for this series.
         type: str
-        choices: [presence, integrity]
+        choices: [presence, integrity, structure, restore]
+      owner:
+        description: The account that should own the backups. A warning for another.
+        type: str
+      immutable:
+        description: >-
+          Whether the backups should carry the flag of their file system that keeps them from being changed or removed
+          (C(chattr +i) or C(+a)).
+        type: bool
+        default: false
+      media:
+        description: What the backups lie on, for the 3-2-1-1-0 rule.
+        type: str
+        default: ""
+      globals:
+        description: >-
+          The dumps of roles and tablespaces (C(pg_dumpall --globals-only)) that belong to the series, as an absolute
+          glob. A warning when the newest is as late as a backup must not be.
+        type: str
+      schedule:
+        description: What should take the backups. Critical when it is not installed, a warning when it pauses too long.
+        type: dict
+        suboptions:
+          cron:
+            description: >-
+              A part of its line, sought in C(/etc/crontab), C(/etc/cron.d), the crontabs of users and the scripts in
+              C(/etc/cron.daily) and such. Reading those of users takes root.
+            type: str
+          timer:
+            description: The name of its systemd timer.
+            type: str
+      copies:
+        description: >-
+          Other places that should have the newest backup under the same name. With them the 3-2-1-1-0 rule is judged:
+          three copies (the data themselves are one), two media, one off-site, one immutable, no errors.
+        type: list
+        elements: dict
+        suboptions:
+          site:
+            description: What results call the place.
+            type: str
+            required: true
+          path:
+            description: The directory, as this host sees it.
+            type: str
+            required: true
+          media:
+            description: What it is on. The default is its O(series[].copies[].site).
+            type: str
+            default: ""
+          offsite:
+            description: Whether it is off-site.
+            type: bool
+            default: false
+          immutable:
+            description: Whether this host can change nothing there. It is not believed of a file without its flag.
+            type: bool
+            default: false
+          mode:
+            description: >-
+              V(full) reads the copy, V(digest) compares with the digest that stands beside it there, V(stat) its size
+              alone. V(recorded) is for a place that this host does not see as a directory, and believes what
+              M(cadence.upkeep.backup_offsite) compared there; O(series[].copies[].path) is then its record.
+            type: str
+            choices: [stat, digest, full, recorded]
+            default: full
+      expect:
+        description: What should be in the backups, whatever their manifest says.
+        type: dict
+        suboptions:
+          database:
+            description: The name of the database. Plain dumps say it only with C(--create).
+            type: str
+          server_major:
+            description: The major version of its server.
+            type: int
+          extensions:
+            description: Extensions that the dump must make. Archives say them, plain dumps do not.
+            type: list
+            elements: str
+          tables:
+            description: Tables with the number of rows that they must have.
+            type: list
+            elements: dict
+            suboptions:
+              name:
+                description: Its name, with its schema or without.
+                type: str
+                required: true
+              min_rows:
+                description: At least so many rows.
+                type: int
+              max_rows:
+                description: At most so many.
+                type: int
+          row_tolerance:
+            description: >-
+              By how much the rows may differ from those of the manifest, such as V(5%). They are of the dump's own
+              snapshot, so that there is no reason for any.
+            type: str
+            default: 0%
   select:
     description:
-      - V(latest) looks into the newest file of each series, V(all) into every one. Freshness, gaps and sizes take all
-        files into account in either case.
+      - V(latest) looks into the newest file of each series, V(all) into every one, V(rolling) into the newest and a
+        part of the others (O(rolling)). Freshness, gaps and sizes take all files into account in any case.
     type: str
-    choices: [latest, all]
+    choices: [latest, all, rolling]
     default: latest
+  rolling:
+    description: Which of the old files are read.
+    type: dict
+    suboptions:
+      parts:
+        description: >-
+          Into how many parts the files fall, by their names. Each is read once in as many periods, so that none is left
+          out for longer.
+        type: int
+        default: 30
+      period:
+        description: How long one part is the one that is read. The time between two runs.
+        type: str
+        default: 1d
+      reverify_after:
+        description: >-
+          How long a file that was found good, and has not changed since, is left alone, with V(rolling) and V(all).
+          Needs O(state_file). V("0") reads it every time.
+        type: str
+        default: "0"
   level:
     description:
-      - V(presence) looks at names, times, sizes, modes and digest files.
-      - V(integrity) also reads each selected file to its end.
+      - V(presence) looks at names, times, sizes, modes, digest files and manifests.
+      - V(integrity) also reads each selected file to its end, through every container and encryption, and follows the
+        dump in it to its end.
+      - V(structure) also looks at what is in it, as far as that can be told without a restore. Rows of each table,
+        columns, every field of BSON, SQLite's own check, C(pg_verifybackup), and the digest of what the dump program
+        wrote, where a manifest has it.
+      - V(restore) also restores it into a place that is thrown away, and looks at what came of it, as O(restore) says.
+        In check mode it only looks whether there are the programs and the space for it.
     type: str
-    choices: [presence, integrity]
-    default: integrity
+    choices: [presence, integrity, structure, restore]
+    default: structure
+  count_rows:
+    description: >-
+      Whether to count the rows of each table in dumps of PostgreSQL even where neither a manifest nor
+      O(series[].expect) says how many there should be. It takes a third of a second for each GiB.
+    type: bool
+    default: false
   max_age:
     description: The age past which the newest file is critical.
     type: str
@@ -160,6 +337,89 @@ options:
         description: Whether a larger size is a finding too.
         type: bool
         default: true
+  manifest:
+    description: >-
+      Where the manifests are. V(auto) for beside the files, V(none) for nowhere, or the path of a directory or of the
+      one manifest.
+    type: str
+    default: auto
+  require_manifest:
+    description: Whether a file without a manifest that can be used is critical.
+    type: bool
+    default: false
+  require_signature:
+    description: Whether a file is critical that has no signature, over its manifest, its list of digests or itself.
+    type: bool
+    default: false
+  signers:
+    description: >-
+      Whose signatures count. With it a signature that is there is verified; one that does not hold is critical.
+      C(.minisig), C(.sig) and C(.asc) are sought beside what is signed.
+    type: dict
+    suboptions:
+      minisign:
+        description: Public keys of minisign, the second line of C(minisign.pub) each.
+        type: list
+        elements: str
+      ssh_allowed_signers:
+        description: The file of allowed signers, for signatures by C(ssh-keygen -Y sign).
+        type: path
+      ssh_identity:
+        description: The one who must have signed. The default is anybody in that file.
+        type: str
+      ssh_namespace:
+        description: The namespace that they signed in.
+        type: str
+        default: file
+      gpg_homedir:
+        description: The home of C(gpg) that has the public keys.
+        type: path
+      gpg_fingerprints:
+        description: The keys that count, by their fingerprints. The default is every key in that home.
+        type: list
+        elements: str
+  decrypt:
+    description: >-
+      The keys for encrypted files. Without one a file is V(unknown), but for what shows from outside. Nothing decrypted
+      touches the disk below O(level=restore), and no key stands in an argument of a program.
+    type: dict
+    suboptions:
+      gpg_homedir:
+        description: The home of C(gpg) that has the secret key. An agent that was not running there before is ended.
+        type: path
+      passphrase_file:
+        description: The file whose first line is the passphrase of that key, or of a file that is encrypted with one.
+        type: path
+      age_identity_file:
+        description: The file with the identity for C(age).
+        type: path
+      openssl:
+        description: >-
+          How C(openssl enc) was called. It writes no check value, so that a changed byte goes unnoticed; that is a
+          warning (C(backup.unauthenticated_encryption)).
+        type: dict
+        suboptions:
+          cipher:
+            description: The cipher.
+            type: str
+            default: aes-256-cbc
+          kdf:
+            description: How the key is made of the passphrase.
+            type: str
+            choices: [pbkdf2, evp_bytes_to_key]
+            default: pbkdf2
+          iterations:
+            description: How often.
+            type: int
+            default: 10000
+          digest:
+            description: By which digest.
+            type: str
+            default: sha256
+          pass_file:
+            description: The file whose first line is the passphrase.
+            type: path
+            required: true
   limits:
     description: How much a file may unfold to before it is left alone, with a finding of severity V(unknown).
     type: dict
@@ -176,6 +436,155 @@ options:
         description: How many containers there may be in one another.
         type: int
         default: 6
+      max_members:
+        description: How many members an archive of files may have.
+        type: int
+        default: 1000000
+      allow:
+        description: >-
+          What such an archive may have without a finding. Links that lead out of it, devices, set-id files, absolute
+          paths. Paths that climb out (C(..)) and files that go through a link are always critical.
+        type: list
+        elements: str
+        choices: [outside_links, devices, setid, absolute_paths]
+        default: []
+  restore:
+    description:
+      - How a backup is restored with O(level=restore), and what is looked at then.
+      - Dumps of PostgreSQL go into a server, snapshots of Redis into an instance of C(redis-server) of its own, and tar
+        archives, directories of files and SQLite databases into a scratch directory. What cannot be restored here, such
+        as dumps of MongoDB, has severity V(unknown).
+      - What is made for it is removed again, also when the module is killed. What a run left whose every process was
+        killed is removed by the next.
+    type: dict
+    suboptions:
+      target:
+        description:
+          - V(initdb) makes a cluster of the lowest installed major version that takes the dump, in a directory of its
+            own, with a unix socket alone, without network, and as another account than root.
+          - V(container) starts O(restore.image) without network. V(server) makes a database on O(restore.server).
+        type: str
+        choices: [initdb, container, server]
+        default: initdb
+      bin_dir:
+        description: The directory with the programs of PostgreSQL. Without it, the usual places are looked at.
+        type: path
+      user:
+        description: The account that the server runs as when the module is root's. The default is V(postgres).
+        type: str
+      image:
+        description: The image of O(restore.target=container), which has to be on the host.
+        type: str
+      docker_host:
+        description: Where the Docker daemon is. The default is E(DOCKER_HOST), else the usual socket.
+        type: str
+      server:
+        description:
+          - A server that is there for tests, for O(restore.target=server). It is refused when it is the one of which it
+            is a backup, when it is a standby, and when other databases live on it.
+          - Owners and grants are left out there, and nothing is made but one database C(bkv_...), which is dropped.
+        type: dict
+        suboptions:
+          host:
+            description: Its name or address, or the directory of its unix socket.
+            type: str
+          port:
+            description: Its port.
+            type: int
+            default: 5432
+          user:
+            description: The role that logs in. It makes a database, so it needs C(CREATEDB), or be a superuser.
+            type: str
+          password:
+            description: Its password. It is in no argument, no environment and no file that has a name.
+            type: str
+          maintenance_db:
+            description: The database that is there to log in to.
+            type: str
+            default: postgres
+          beside:
+            description: Databases that may live there too.
+            type: list
+            elements: str
+            default: []
+      allow_server:
+        description: Without V(true), O(restore.target=server) is refused.
+        type: bool
+        default: false
+      jobs:
+        description: How many connections load at a time. V(0) for as many as there are processors, four at most.
+        type: int
+        default: 0
+      timeout:
+        description: How long the restore of one file may take, besides what O(timeout_per_file) allows for reading it.
+        type: str
+        default: 2h
+      assertions:
+        description: What the restored data must be.
+        type: list
+        elements: dict
+        suboptions:
+          sql:
+            description: A query that gives one value. It runs in a transaction that can only read.
+            type: str
+            required: true
+          expect:
+            description: The value as text, or a number after one of C(>=), C(<=), C(>), C(<), C(!=).
+            type: str
+            required: true
+      fingerprint:
+        description:
+          - V(counts) counts the rows of every table, and compares them with those in the manifest, else with those that
+            the dump was found to hold.
+          - V(hash) also compares a hash over the rows of each table with the manifest, where that has one.
+          - V(none) compares nothing.
+        type: str
+        choices: [none, counts, hash]
+        default: counts
+      amcheck:
+        description: >-
+          Whether C(pg_amcheck) looks at tables and indexes. V(heapallindexed) also looks for every row in its indexes,
+          which is slow.
+        type: str
+        choices: [none, fast, heapallindexed]
+        default: none
+      newest:
+        description: A query for the instant of the newest row, such as C(SELECT max(created_at) FROM orders).
+        type: str
+      max_rpo:
+        description: How long before the backup the newest row may have been written.
+        type: str
+      max_rto:
+        description: How long a restore may take, all its phases together.
+        type: str
+      scratch_dir:
+        description:
+          - Where the scratch directory is made. Data stand there unencrypted while they are looked at, for no other
+            account to read. The default is C(/var/tmp).
+        type: path
+      scratch_reserve:
+        description: The part of that file system that stays free. Whether there is room is looked at before.
+        type: str
+        default: 10%
+  parallel:
+    description: >-
+      How many files are read side by side, each by a process of its own. V(0) for as many as there are processors, four
+      at most. With V(1) and O(nice=0) there is no other process.
+    type: int
+    default: 0
+  nice:
+    description: How far those processes stand back behind others.
+    type: int
+    default: 10
+  ionice:
+    description: With V(idle) they read only when nobody else does (Linux).
+    type: str
+    choices: [idle, none]
+    default: none
+  bwlimit:
+    description: How many bytes a second each of them reads, such as V(50MiB). V("0") for no limit.
+    type: str
+    default: "0"
   timeout:
     description: >-
       How long all files may take. The newest of each series are read first; those that were not read in time have
@@ -186,6 +595,12 @@ options:
     description: How long one file may take.
     type: str
     default: 30m
+  state_file:
+    description: >-
+      A file that remembers what was verified, a line for each, on the disk as soon as a file has been read. From it
+      come O(rolling.reverify_after), the trend of durations, and backups that are gone although O(series[].keep) keeps
+      them. In check mode it is only read. It does not count as a change.
+    type: path
 extends_documentation_fragment:
   - cadence.upkeep.attributes
   - cadence.upkeep.attributes.read_only
@@ -211,6 +626,25 @@ EXAMPLES = r"""
     series: "{{ backups_series }}"
     select: all
     timeout: 1h
+
+- name: Let nothing pass that its maker has not signed, and read a thirtieth of the old ones each night
+  cadence.upkeep.backup_verify:
+    series:
+      - name: shop
+        pattern: /var/backups/shop/shop-*.sql.zst.age
+        keep: {daily: 14, weekly: 8, monthly: 12}
+        schedule: {timer: backup-shop.timer}
+        copies:
+          - {site: nas, path: /mnt/nas/shop, media: nas}
+          - {site: vault, path: /mnt/vault/shop, media: object, offsite: true, immutable: true, mode: digest}
+    select: rolling
+    require_manifest: true
+    require_signature: true
+    signers:
+      minisign: [RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3]
+    decrypt:
+      age_identity_file: /etc/backup/verify.key
+    state_file: /var/lib/upkeep/backups.jsonl
 
 - name: Look at the dump that was just taken before a change
   cadence.upkeep.backup_verify:
@@ -282,6 +716,11 @@ series:
       count: 14
       examined: 1
       gaps: []
+      retention: {expected: 14, present: 14, missing: [], surplus: 0}
+      trend:
+        size: {points: 14, per_day: 131072.0, in_30_days: 16934502, in_90_days: 24798822, spread: 20480.0}
+        seconds: {points: 14, per_day: 0.002, in_30_days: 0, in_90_days: 1, spread: 0.011}
+        free_bytes: 81604378624
   contains:
     name:
       description: Its name.
@@ -324,6 +763,51 @@ series:
       type: list
       elements: dict
       sample: [{from: "2026-11-18T02:00:00Z", to: "2026-11-20T02:00:00Z"}]
+    retention:
+      description: >-
+        How many backups O(series[].keep) keeps, how many of them are there, which are missing (a period, or the path of
+        one that was there before), and how many others there are.
+      returned: when O(series[].keep) is set
+      type: dict
+      sample: {expected: 14, present: 14, missing: [], surplus: 0}
+    trend:
+      description: >-
+        How C(size) and, with O(state_file), C(seconds) of reading go on. A line through up to 90 values, its slope a
+        day, where it is in 30 and 90 days, and how far the values are from it in the middle. C(free_bytes) is the room
+        that is left where the newest lies.
+      returned: with five backups or more
+      type: dict
+      sample:
+        size: {points: 14, per_day: 131072.0, in_30_days: 16934502, in_90_days: 24798822, spread: 20480.0}
+        free_bytes: 81604378624
+    schedule:
+      description: What was found of O(series[].schedule). C(installed) is null when that is not known.
+      returned: when O(series[].schedule) is set
+      type: dict
+      sample:
+        job: timer backup-shop.timer
+        where: backup-shop.timer
+        installed: true
+        longest_pause_seconds: null
+        next_run: Mon 2026-11-23 02:00:00 UTC
+    copies:
+      description: The newest backup at the other sites. C(equal) is null when that could not be found out.
+      returned: when O(series[].copies) is set
+      type: list
+      elements: dict
+      sample:
+        - site: nas
+          path: /mnt/nas/shop/shop-20261122T020000Z.sql.gz
+          present: true
+          equal: true
+          why: ""
+          offsite: false
+          immutable: false
+    rule_3_2_1_1_0:
+      description: The digits of the rule, which of them fail, and whether it is met.
+      returned: when O(series[].copies) is set
+      type: dict
+      sample: {copies: 4, media: 3, offsite: 1, immutable: 1, errors: 0, failing: [], met: true}
 files:
   description: One record for each file that was looked into, worst first.
   returned: success
@@ -337,10 +821,10 @@ files:
       taken_at: "2026-11-22T02:00:00Z"
       time_from: name
       chain: [gzip, pgdump-plain]
-      level_requested: integrity
+      level_requested: structure
       level_reached: presence
       assurance: partial
-      unproven: [content, producer_digest]
+      unproven: [completeness, content, producer_digest]
       status: critical
       findings: [{code: backup.truncated, severity: critical, layer: gzip, offset: 13002342}]
       digests: {stored_sha256: 9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab}
@@ -374,7 +858,7 @@ files:
       type: str
       sample: "2026-11-22T02:00:00Z"
     time_from:
-      description: How that is known, V(name) or V(mtime).
+      description: How that is known, V(name), V(manifest), V(dump_header) or V(mtime).
       returned: always
       type: str
       sample: name
@@ -402,12 +886,13 @@ files:
     unproven:
       description:
         - What could be wrong unnoticed. V(content) (it was not read to its end), V(producer_digest) (there is no digest
-          by the maker), V(values) (a changed value in the dump would not show), V(toc) (nor one in the names and
-          definitions of an archive).
+          by the maker), V(completeness) (nor a manifest that says what should be in it), V(values) (a changed value
+          would not show), V(toc) (nor one in the names and definitions of an archive), V(members) (nor a symbolic link
+          among so many), V(signature) (the signature does not hold, or could not be verified).
       returned: always
       type: list
       elements: str
-      sample: [content, producer_digest]
+      sample: [completeness, content, producer_digest]
     status:
       description: The worst severity of its findings.
       returned: always
@@ -420,7 +905,9 @@ files:
       elements: dict
       sample: [{code: backup.truncated, severity: critical, layer: gzip, offset: 13002342}]
     digests:
-      description: The SHA-256 of the file, when all of it was read.
+      description: >-
+        The SHA-256 of the file, when all of it was read; of a directory, that of the lines of C(sha256sum) over all its
+        files. C(plain_sha256) is that of what is inside, where it was needed.
       returned: always
       type: dict
       sample: {stored_sha256: 9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab}
@@ -440,10 +927,71 @@ files:
       type: int
       sample: 61341696
     dump:
-      description: What the dump says of itself. Null stands for what it does not say.
+      description: >-
+        What the dump says of itself. Null stands for what it does not say. Where rows were counted also those of
+        the largest tables and of all together.
       returned: when a dump was found in it
       type: dict
-      sample: {database: shop, server_version: "17.11", tool_version: "17.11", tables: 12, complete: true}
+      sample:
+        database: shop
+        server_version: "17.11"
+        tool_version: "17.11"
+        tables: 12
+        complete: true
+        rows: {public.orders: 48211, public.customers: 3000}
+        rows_total: 51811
+    manifest:
+      description: The path of its manifest.
+      returned: when there is one
+      type: str
+      sample: /var/backups/shop/shop-20261122T020000Z.sql.gz.manifest.json
+    signature:
+      description: Its signature. C(valid) is null when it could not be verified.
+      returned: when there is one and O(signers) is set
+      type: dict
+      sample: {kind: minisign, valid: true, by: 9A8B7C6D5E4F3021}
+    members:
+      description: The number and the bytes of the files in an archive of files, or in a directory.
+      returned: when it is one
+      type: dict
+      sample: {count: 1204, bytes: 88211034}
+    restore:
+      description:
+        - What came of its restore. C(seconds) has the phases of a recovery and their sum, the time that one takes
+          (RTO). They are reading the file, unfolding it, making the server, data, indexes, statistics, looking at it.
+        - C(compared) says what the rows of each table were compared with, C(manifest), C(dump) or C(nothing); C(hashed)
+          how many tables were compared by a hash too. C(owners) is C(globals), C(left out) or C(invented).
+        - C(rpo_seconds) is how long before the backup its newest row was written.
+      returned: when it was restored, or would be
+      type: dict
+      sample:
+        target: initdb
+        finished: true
+        planned: false
+        server_version: "15.20"
+        seconds: {fetch: 0.0, decrypt: 0.0, prepare: 1.805, load: 0.161, index: 0.035, analyze: 0.109, assert: 0.444,
+          total: 2.553}
+        databases: [shop]
+        bytes: 8600935
+        tables: 4
+        rows: 5003
+        compared: manifest
+        fingerprint: counts
+        hashed: 0
+        amcheck: heapallindexed
+        assertions: 2
+        sequences: 1
+        owners: globals
+        isolated: true
+        jobs: 4
+        notes: []
+        newest: "2026-11-22T11:02:26Z"
+        rpo_seconds: 0
+    verified_before:
+      description: When it was last verified as it is now, and what came of it.
+      returned: when O(state_file) remembers it
+      type: dict
+      sample: {at: "2026-11-15T04:13:00Z", status: ok}
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -457,7 +1005,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True, **RULES)
     try:
-        outcome = check(module.params, utc_now())
+        outcome = check(module.params, utc_now(), module.check_mode)
     except UpkeepError as error:
         module.fail_json(**error.as_failure())
     module.exit_json(**outcome.as_result())

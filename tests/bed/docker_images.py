@@ -25,8 +25,9 @@ from .processes import run
 
 # Enough for entry points and health checks that are shell scripts.
 PROGRAMS = (
-    "bash", "basename", "cat", "chmod", "chown", "cp", "cut", "date", "dirname", "env", "false", "find", "grep", "gzip",
-    "head", "hostname", "id", "ln", "ls", "mkdir", "mktemp", "mv", "readlink", "rm", "sed", "setpriv", "sleep", "sort",
+    "bash", "basename", "cat", "chmod", "chown", "cp", "cut", "date", "df", "dirname", "env", "false", "find", "grep",
+    "gzip", "head", "hostname", "id", "ln", "ls", "mkdir", "mktemp", "mv", "readlink", "rm", "sed", "setpriv",
+    "sha256sum", "sleep", "sort",
     "stat", "tail", "tee", "test", "timeout", "touch", "tr", "true", "uname", "wc",
 )  # fmt: skip
 POSTGRES_ID = 999

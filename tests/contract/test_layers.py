@@ -44,10 +44,24 @@ def test_the_core_knows_no_domain(path):
     assert own_parts(path) <= {"module_utils._core"}
 
 
+# Whoever dumps or restores a database logs in as every other job does: what is known of that is known once.
+LOGS_IN_BY = {"_backup": {"module_utils._postgres"}}
+
+
 @pytest.mark.parametrize("domain", [domain for domain in DOMAINS if domain != "_checkup"])
 def test_a_domain_knows_no_other(domain):
+    known = {f"module_utils.{domain}", "module_utils._core"} | LOGS_IN_BY.get(domain, set())
     for path in domain_files(domain):
-        assert sorted(own_parts(path) - {f"module_utils.{domain}", "module_utils._core"}) == [], name_of(path)
+        assert sorted(own_parts(path) - known) == [], name_of(path)
+
+
+def test_what_a_domain_may_know_of_another_is_how_to_log_in():
+    log_in = {"adapter", "argspec", "cluster", "container_facts", "errors", "model", "names", "options"}
+    for domain, others in LOGS_IN_BY.items():
+        for path in domain_files(domain):
+            names = (name.removeprefix(f"{PACKAGE}.") for name, _node in imports_of(path))
+            used = {name.split(".")[2] for name in names if name.startswith(tuple(f"{other}." for other in others))}
+            assert used <= log_in, name_of(path)
 
 
 def test_only_the_registry_knows_the_domains_and_only_when_they_are_used():

@@ -23,13 +23,13 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec impor
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
 
 
-def check(params: dict[str, Any], now: datetime) -> Outcome:
+def check(params: dict[str, Any], now: datetime, check_mode: bool = False) -> Outcome:
     """Return what is to be said at *now* about the backups that *params* (validated) name.
 
-    Raises ``InvalidInput`` for parameters that make no sense together.
+    In *check_mode* nothing is remembered. Raises ``InvalidInput`` for parameters that make no sense together.
     """
     started = time.monotonic()
-    policy = policy_of(params)
+    policy = policy_of(params, check_mode)
     snapshot = collect(policy, now)
     findings = evaluate(snapshot, policy, now)
     return Outcome(

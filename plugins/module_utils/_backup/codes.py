@@ -1,17 +1,23 @@
 # Copyright (c) 2026 Upkeep maintainers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The finding codes of backups."""
+"""Every finding code of the domain, from the jobs that use them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.create.codes import CODES as CREATE_CODES
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.offsite.codes import CODES as OFFSITE_CODES
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.prune.codes import CODES as PRUNE_CODES
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.recover.codes import CODES as RECOVER_CODES
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.codes import CODES as RESTORE_CODES
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Code
 
 _COPY_OR_REDO = "Copy it again from its origin, or take a new backup; keep the older ones until that is verified."
 
-CODES: Mapping[str, Code] = {
+# What verifying a backup may say, whichever job asks for it.
+VERIFY_CODES: Mapping[str, Code] = {
     # What is there.
     "backup.missing": Code(
         "There is no backup at all where the pattern points.",
@@ -30,8 +36,16 @@ CODES: Mapping[str, Code] = {
         "Look into the log of the job at that time; nothing can be restored to a point in the gap.",
     ),
     "backup.retention_missing": Code(
-        "Fewer backups are kept than min_count asks for.",
+        "Fewer backups are kept than min_count or keep ask for.",
         "Stop whatever removes them, and check the retention of the job.",
+    ),
+    "backup.retention_excess": Code(
+        "There are backups that the retention (keep) does not keep: nothing removes them, and the disk fills up.",
+        "Find out why the job that removes old backups does not run, or say in keep what should stay.",
+    ),
+    "backup.unchanged_suspicious": Code(
+        "The newest backup is the same as the one before it, byte for byte: a job may copy an old one again and again.",
+        "Compare with the database whether anything changed in between; look at what the job really dumps.",
     ),
     "backup.empty": Code(
         "The file is empty, or what it unfolds to is: the dump program failed and only its output file was left.",
@@ -57,21 +71,69 @@ CODES: Mapping[str, Code] = {
         "Every account of the host can read the backup, and with it all that is in the database.",
         "Run chmod o-rwx on it, and give the job the umask 077.",
     ),
+    "backup.wrong_owner": Code(
+        "The backup belongs to another account than the one that should own it.",
+        "Find out who wrote it; run chown, and let the job run as the right account.",
+    ),
+    "backup.not_immutable": Code(
+        "The backup can be changed or removed by whoever breaks into the host, or nobody can say whether it can.",
+        "Set the flag after the job (chattr +i), or keep a copy where this host cannot remove it (object lock).",
+    ),
+    "backup.globals_missing": Code(
+        "The dump of roles and tablespaces that belongs to the dumps of the databases is missing or old.",
+        "Let the job write pg_dumpall --globals-only beside them: without it nobody owns what is restored.",
+    ),
+    "backup.schedule_missing": Code(
+        "The job that should take the backups is not installed, is switched off, or runs too seldom.",
+        "Install or enable it (crontab -e, systemctl enable --now), with a rhythm as in every.",
+    ),
+    "backup.space_short": Code(
+        "The next backup will not fit where it is to go, if sizes go on as they do.",
+        "Make room, enlarge the disk, or shorten the retention, before the next run.",
+    ),
+    "backup.state_unusable": Code(
+        "What was verified cannot be remembered: there is no history, no trend of durations, and nothing is skipped.",
+        "Name a state_file that the user of the run may write, and that nobody else may.",
+    ),
+    # The copies elsewhere.
+    "backup.copy_missing": Code(
+        "The newest backup is not at another site where it should be.",
+        "Run the job that copies it there, and read its log.",
+    ),
+    "backup.copy_differs": Code(
+        "The copy of the newest backup at another site is not the same, or could not be compared.",
+        "Copy it again, and compare the digests at the far side before the old copy is removed.",
+    ),
+    "backup.rule_not_met": Code(
+        "The 3-2-1-1-0 rule does not hold: three copies, two media, one off-site, one immutable, no errors.",
+        "Add what the failing digit lacks; the evidence has all of them.",
+    ),
     # The digests beside it.
     "backup.manifest_missing": Code(
-        "No digest by the maker stands beside the backups: only their formats' own check values vouch for them.",
-        "Let the job write FILE.sha256 with sha256sum before it copies the file anywhere.",
+        "No digest by the maker stands beside the backups: only their formats' own check values vouch for them. It is "
+        "critical where require_manifest asks for a manifest.",
+        "Let the job write a manifest while it dumps, or at least FILE.sha256 before it copies the file anywhere.",
     ),
     "backup.manifest_invalid": Code(
-        "There is a digest file beside the backup, but it cannot be used.",
+        "There is a digest file or manifest beside the backup, but it cannot be used, or is of another file.",
         "Write it again from a copy that is known to be good: sha256sum FILE > FILE.sha256.",
     ),
     "backup.sidecar_stale": Code(
         "Digest files are left of backups that are no longer there, or were compressed since.",
         "Remove them, and let the job write the digest of the file that it keeps.",
     ),
+    "backup.signature_missing": Code(
+        "There is no signature, although require_signature asks for one: whoever may write there may replace both the "
+        "backup and its digest.",
+        "Let the job sign the manifest (minisign -S, ssh-keygen -Y sign, gpg --detach-sign).",
+    ),
+    "backup.signature_bad": Code(
+        "The signature does not hold, is by somebody else, or could not be verified.",
+        "Trust neither the backup nor its manifest until it is known who changed them; take a new backup.",
+    ),
     "backup.digest_mismatch": Code(
-        "The file is not what its maker wrote: its SHA-256 is another than the one beside it.",
+        "The file is not what its maker wrote, or what is inside is not what the dump program wrote: the SHA-256 is "
+        "another than the one beside it.",
         _COPY_OR_REDO,
     ),
     # What is inside.
@@ -95,6 +157,22 @@ CODES: Mapping[str, Code] = {
         "This version cannot read the format, so that nothing is known about the content.",
         "Verify it with the tool that wrote it, or leave the file out of the pattern.",
     ),
+    "backup.tool_missing": Code(
+        "The program that unfolds or decrypts this format is not here, so that nothing is known about the content.",
+        "Install the program that the evidence names, or the Python library for it.",
+    ),
+    "backup.no_key": Code(
+        "There is no key to decrypt it: none was named, or not the one that it is encrypted for.",
+        "Name the key in decrypt. If nobody has it any more, the backup is lost: take one for a key that is kept.",
+    ),
+    "backup.wrong_key": Code(
+        "The key or passphrase that is kept for it does not open it: with what is here nobody can restore it.",
+        "Find the key that was in use when it was made, and keep it; or take a new backup with the key that is kept.",
+    ),
+    "backup.unauthenticated_encryption": Code(
+        "It is encrypted in a way that does not notice changes: a flipped bit restores as other data, silently.",
+        "Encrypt with age or gpg instead of openssl enc, and let the job write a manifest.",
+    ),
     "backup.bomb": Code(
         "The file unfolds to more than the limits allow and was not read on.",
         "Find out where it comes from; raise limits.max_expanded or limits.max_ratio when its size is right.",
@@ -106,6 +184,38 @@ CODES: Mapping[str, Code] = {
     "backup.incomplete_dump": Code(
         "The container is whole, but the dump in it is not: the dump program died and its exit status was lost.",
         "Run the dump by hand and read its error output; make the job fail when pg_dump does (set -o pipefail).",
+    ),
+    "backup.data_missing": Code(
+        "Files, tables, collections or members that should be in the backup are not.",
+        _COPY_OR_REDO,
+    ),
+    "backup.row_count_mismatch": Code(
+        "Tables have other numbers of rows than their maker counted, or than is expected.",
+        "Do not rely on this backup: take a new one, and compare its manifest with the database.",
+    ),
+    "backup.wrong_database": Code(
+        "The dump is of another database or server than it should be.",
+        "Correct the connection of the job; look for who else writes to that place.",
+    ),
+    "backup.schema_mismatch": Code(
+        "Definitions and data do not fit each other, or not what the maker wrote down: columns, tables, encoding.",
+        "Take a new backup; when it has the same, compare the manifest with the database.",
+    ),
+    "backup.bson_invalid": Code(
+        "Documents of MongoDB in it are not valid, so that mongorestore would stop there.",
+        _COPY_OR_REDO,
+    ),
+    "backup.meta_command": Code(
+        "The dump holds a command that psql would run for whoever restores it (CVE-2025-8714).",
+        "Do not restore it. Find out which object has such a name; dump with a patched pg_dump.",
+    ),
+    "backup.unsafe_path": Code(
+        "A member of the archive would be unpacked outside of the directory into which one unpacks.",
+        "Do not unpack it as root. Find out who made it; GNU tar refuses such members unless told otherwise.",
+    ),
+    "backup.unsafe_member": Code(
+        "The archive has members that may do harm when unpacked: devices, links that lead out, set-id files, doubles.",
+        "Look at them with tar -tv; when they belong there, name their kind in limits.allow.",
     ),
     "backup.toc_corrupt": Code(
         "The table of contents of the archive contradicts itself or the data.",
@@ -124,8 +234,22 @@ CODES: Mapping[str, Code] = {
         "A backup was not read to its end in the time that was given.",
         "Raise timeout or timeout_per_file (and the deadline of the task), or find out why the disk is slow.",
     ),
+    "backup.killed": Code(
+        "The process that read the backup died, so that nothing is known about it.",
+        "Look into the kernel's log (out of memory?); verify the file alone with parallel 1.",
+    ),
     "backup.nothing_examined": Code(
         "The check was given no series and no path.",
         "Name the host's backups in backups_series, or skip the task for this host.",
     ),
+}
+
+# A job with codes of its own adds them by one line: **CREATE_CODES, from create/codes.py.
+CODES: Mapping[str, Code] = {
+    **VERIFY_CODES,
+    **CREATE_CODES,
+    **PRUNE_CODES,
+    **OFFSITE_CODES,
+    **RECOVER_CODES,
+    **RESTORE_CODES,
 }

@@ -7,46 +7,45 @@ from __future__ import annotations
 
 import hashlib
 import os
-import queue
-import stat
-import threading
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import shutil
+from dataclasses import replace
 from datetime import datetime, timezone
+from typing import Callable
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._backup import model
-from ansible_collections.cadence.upkeep.plugins.module_utils._backup.content import Inspection
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup import history, model
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.beside import Beside
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.copies import copy_at, is_immutable
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.find import Finder, Listing
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.header import dumped_at
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.judge import of_file
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.manifest import MEMBERS_SUFFIX
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.model import (
     BackupFile,
     Content,
+    Copy,
+    Earlier,
     Failure,
     Found,
     Policy,
     Series,
-    Sidecar,
     Snapshot,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._backup.sidecar import (
-    LARGEST,
-    LISTS,
-    SUFFIXES,
-    Digests,
-    parse,
-)
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.reader import Wanted, read_content
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.run import Subject, prove
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.retention import Retention, retained
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.schedule import planned
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.signature import verify
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.tree import read_directory, size_of
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.work import Task, read_all
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Deadline
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import DeadlineExceeded
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_duration
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import DeadlineExceeded, StateError
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Severity
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import rfc3339
 
-READ_BYTES = 1 << 18
-_QUEUED_READS = 4
-
-_ENDS_EARLY = ("backup.truncated", "backup.incomplete_dump")
-
-# A file that ends too early may still be growing: when it is this young, it gets a moment to show it.
-YOUNG_SECONDS = 60.0
-SETTLE_SECONDS = 1.0
+# Of so many directories the sizes are added up: those that the newest is compared with.
+_SIZED = 30
+_COPY_SECONDS = 600.0
+_SMALL_STEP_SECONDS = 30.0
 
 
 def collect(policy: Policy, now: datetime) -> Snapshot:
@@ -55,38 +54,55 @@ def collect(policy: Policy, now: datetime) -> Snapshot:
     What cannot be looked at is a ``Failure`` of that file or series; nothing is raised for it.
     """
     deadline = Deadline(policy.seconds)
-    finder = Finder()
-    collector = _Collector(policy, finder, deadline)
-    found = [collector.found(series, finder.find(series), now) for series in policy.series]
+    collector = _Collector(policy, Finder(), deadline, now)
+    found = [collector.found(series) for series in policy.series]
     # The newest of every series comes first, so that it is the old ones for which no time is left.
     order = sorted(
         ((rank, at, file) for at, one in enumerate(found) for rank, file in enumerate(one.selected)),
         key=lambda entry: entry[:2],
     )
-    looked_at = {(at, file.path): collector.look(found[at].series, file) for _rank, at, file in order}
-    return Snapshot(
-        tuple(
-            replace(one, files=tuple(looked_at.get((at, file.path), file) for file in one.files))
-            for at, one in enumerate(found)
-        )
-    )
+    beside = [(at, collector.look_beside(found[at].series, file)) for _rank, at, file in order]
+    read = collector.read([(found[at].series, file) for at, file in beside])
+    looked_at = {(at, file.path): file for (at, _file), file in zip(beside, read)}
+    whole = [
+        replace(one, files=tuple(looked_at.get((at, file.path), file) for file in one.files))
+        for at, one in enumerate(found)
+    ]
+    return Snapshot(tuple(collector.surroundings(one) for one in whole), collector.state_problem)
 
 
 class _Collector:
-    def __init__(self, policy: Policy, finder: Finder, deadline: Deadline) -> None:
+    def __init__(self, policy: Policy, finder: Finder, deadline: Deadline, now: datetime) -> None:
         self._policy = policy
         self._finder = finder
         self._deadline = deadline
-        self._lists: dict[str, Digests | str] = {}
-        self._contents: dict[str, tuple[Content | None, Failure | None]] = {}
+        self._now = now
+        self._beside = Beside(policy, finder)
+        self.state_problem = ""
+        self._remembered = self._recall()
+        self._latest = {one.path: one for one in self._remembered}
 
-    def found(self, series: Series, listing: Listing, now: datetime) -> Found:
-        """Return the files of *listing* newest first, the chosen ones marked."""
-        files = sorted(listing.files, key=lambda file: (file.taken_at, file.path), reverse=True)
-        believed = [file for file in files if file.taken_at <= now + model.FUTURE_TOLERANCE]
-        latest = (believed or files)[:1]
-        chosen = files if self._policy.select == model.ALL else latest
-        paths = {file.path for file in chosen}
+    def _recall(self) -> list[history.Verified]:
+        path = self._policy.state_file
+        if not path:
+            return []
+        try:
+            if self._policy.write_state:
+                history.prepare(path)
+            return history.read(path)
+        except StateError as error:
+            self.state_problem = error.message
+            return []
+
+    # --- which
+
+    def found(self, series: Series) -> Found:
+        """Return the files of *series* newest first, the chosen ones marked."""
+        listing = self._finder.find(series)
+        files = [self._dated(series, file) for file in listing.files]
+        files.sort(key=lambda file: (file.taken_at, file.path), reverse=True)
+        files = self._sized(files)
+        paths = self._chosen(series, files)
         return Found(
             series=series,
             files=tuple(replace(file, selected=file.path in paths) for file in files),
@@ -96,208 +112,256 @@ class _Collector:
             missing_directory=listing.missing_directory,
         )
 
-    def look(self, series: Series, file: BackupFile) -> BackupFile:
-        """Return *file* with its sidecar and, where the level asks for it, its content."""
-        if file.kind != model.FILE:
-            return file
-        sidecar = self._sidecar_of(file.path)
-        if series.level == model.PRESENCE or not file.size:
-            return replace(file, sidecar=sidecar)
-        if file.path not in self._contents:
-            to_the_end = sidecar is not None and not sidecar.problem
-            self._contents[file.path] = self._read(file.path, to_the_end)
-        content, failure = self._contents[file.path]
-        return replace(file, sidecar=sidecar, content=content, failure=failure)
+    def _dated(self, series: Series, file: BackupFile) -> BackupFile:
+        """Take the time from the manifest or the dump itself, where it is asked for or the name has none."""
+        wanted = series.time_from
+        if wanted == model.FROM_MANIFEST or (wanted == model.FROM_NAME and file.taken_from == model.FROM_MTIME):
+            manifest = self._beside.described(file.path)
+            if manifest is not None and manifest.manifest is not None and not manifest.other_name:
+                return replace(file, taken_at=manifest.manifest.taken_at, taken_from=model.FROM_MANIFEST)
+        if wanted == model.FROM_HEADER and file.kind == model.FILE:
+            instant = dumped_at(file.path)
+            if instant is not None:
+                zoned = instant.replace(tzinfo=series.zone) if series.zone is not None else instant
+                return replace(file, taken_at=zoned.astimezone(timezone.utc), taken_from=model.FROM_HEADER)
+        return file
 
-    def _read(self, path: str, to_the_end: bool) -> tuple[Content | None, Failure | None]:
-        remaining = self._deadline.remaining or 0.0
-        if not remaining:
-            reason = f"was not begun: the timeout of {format_duration(self._policy.seconds)} for all files was over"
-            return None, Failure(model.TIMED_OUT, reason, path)
-        seconds = min(remaining, self._policy.seconds_per_file)
-        return read_content(path, self._policy, Deadline(seconds), to_the_end)
+    @staticmethod
+    def _sized(files: list[BackupFile]) -> list[BackupFile]:
+        """Give the newest directories the size of what is in them."""
+        return [
+            replace(file, size=size_of(file.path)) if file.kind == model.DIRECTORY and rank < _SIZED else file
+            for rank, file in enumerate(files)
+        ]
 
-    def _sidecar_of(self, path: str) -> Sidecar | None:
-        """Return the first sidecar that there is for *path*, whether it can be used or not."""
-        directory = os.path.dirname(path)
-        try:
-            names = self._finder.names(directory)
-        except OSError:
+    def _chosen(self, series: Series, files: list[BackupFile]) -> set[str]:
+        believed = [file for file in files if file.taken_at <= self._now + model.FUTURE_TOLERANCE]
+        latest = {file.path for file in (believed or files)[:1]}
+        if self._policy.select == model.LATEST:
+            return latest
+        if self._policy.select == model.ALL:
+            return latest | {file.path for file in files if not self._is_recent(file)}
+        part = int(self._now.timestamp() // self._policy.rolling_seconds) % self._policy.rolling_parts
+        return latest | {file.path for file in files if self._part_of(file) == part and not self._is_recent(file)}
+
+    def _part_of(self, file: BackupFile) -> int:
+        """The name decides, so that a file stays in its part, and every part is read once in as many periods."""
+        digest = hashlib.sha256(os.path.basename(file.path).encode("utf-8", "surrogateescape")).digest()
+        return int.from_bytes(digest[:8], "big") % self._policy.rolling_parts
+
+    def _is_recent(self, file: BackupFile) -> bool:
+        earlier = self._earlier(file)
+        if earlier is None or not self._policy.reverify_after:
+            return False
+        ago = (self._now - earlier.at).total_seconds()
+        # What was remembered by a clock that ran ahead proves nothing.
+        in_the_past = ago >= -model.FUTURE_TOLERANCE.total_seconds()
+        return in_the_past and ago < self._policy.reverify_after and earlier.status in ("ok", "info")
+
+    def _earlier(self, file: BackupFile) -> Earlier | None:
+        """Return what is remembered of *file*, when it has not changed since."""
+        one = self._latest.get(file.path)
+        if one is None or (one.size, one.mtime_ns) != (file.size, _nanoseconds(file)):
             return None
-        for suffix in SUFFIXES:
-            if os.path.basename(path) + suffix in names:
-                return self._sidecar(path, path + suffix, own=True)
-        for name in LISTS:
-            if name in names:
-                sidecar = self._sidecar(path, os.path.join(directory, name), own=False)
-                if sidecar is not None:
-                    return sidecar
-        return None
+        return Earlier(one.at, one.status, one.level, one.sha256)
 
-    def _sidecar(self, path: str, sidecar: str, own: bool) -> Sidecar | None:
-        """Return what *sidecar* says of *path*; ``None`` when it is a list that does not speak of it."""
-        if sidecar not in self._lists:
-            self._lists[sidecar] = _digests_in(sidecar)
-        digests = self._lists[sidecar]
-        mtime = _mtime_of(sidecar)
-        if isinstance(digests, str):
-            return Sidecar(sidecar, "", mtime, problem=digests)
-        entry = digests.of(path, own)
-        if entry is not None:
-            other = entry.name if entry.name and entry.basename != os.path.basename(path) else ""
-            return Sidecar(sidecar, entry.sha256, mtime, other_name=other)
-        if own:
-            return Sidecar(sidecar, "", mtime, problem="holds digests that contradict one another")
-        return None
+    # --- what stands beside them, and what is in them
 
+    def look_beside(self, series: Series, file: BackupFile) -> BackupFile:
+        """Return *file* with its sidecar, manifest and signature."""
+        if file.kind not in (model.FILE, model.DIRECTORY):
+            return file
+        described = self._beside.described(file.path)
+        sidecar = self._beside.sidecar(file)
+        file = replace(file, described=described, sidecar=sidecar, earlier=self._earlier(file))
+        if series.immutable:
+            file = replace(file, immutable=is_immutable(file.path))
+        if self._policy.signers.named:
+            found = self._beside.signature(file)
+            if found is not None:
+                seconds = min(_SMALL_STEP_SECONDS, self._deadline.remaining or 0.0)
+                file = replace(file, signed=verify(*found, self._policy.signers, seconds))
+        return file
 
-def _digests_in(path: str) -> Digests | str:
-    """Return what a sidecar says, or why it says nothing."""
-    try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                return "is not a regular file"
-            data = stream.read(LARGEST + 1)
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    if len(data) > LARGEST:
-        return "is far too large for a list of digests"
-    entries = parse(data.decode("utf-8", "replace"))
-    return Digests(entries) if entries else "holds no SHA-256 digest in the form of sha256sum"
+    def read(self, files: list[tuple[Series, BackupFile]]) -> list[BackupFile]:
+        """Return *files*, in their order, with their content where the level asks for it. Each is read once."""
+        tasks: dict[str, Task] = {}
+        for series, file in files:
+            if self._is_read(series, file):
+                tasks.setdefault(file.path, self._task(series, file))
+        results = dict(zip(tasks, read_all(list(tasks.values()), self._policy, self._deadline)))
+        nothing: tuple[Content | None, Failure | None] = (None, None)
+        return [
+            replace(file, content=results.get(file.path, nothing)[0], failure=results.get(file.path, nothing)[1])
+            if self._is_read(series, file)
+            else file
+            for series, file in files
+        ]
 
+    @staticmethod
+    def _is_read(series: Series, file: BackupFile) -> bool:
+        if series.level == model.PRESENCE or not file.size:
+            return False
+        return file.kind in (model.FILE, model.DIRECTORY)
 
-def _mtime_of(path: str) -> datetime:
-    try:
-        return datetime.fromtimestamp(os.stat(path).st_mtime, timezone.utc)
-    except OSError:
-        return datetime.fromtimestamp(0, timezone.utc)
+    def _task(self, series: Series, file: BackupFile) -> Task:
+        reading, wanted, path = self._policy.reading(series.level), self._wanted(series, file), file.path
+        read = read_directory if file.kind == model.DIRECTORY else read_content
 
+        restores = series.level == model.RESTORE
+        subject = self._subject(series, file, wanted) if restores else None
 
-def read_content(
-    path: str, policy: Policy, deadline: Deadline, to_the_end: bool
-) -> tuple[Content | None, Failure | None]:
-    """Return what one pass over *path* showed, or why it came to no end.
+        def call(deadline: Deadline) -> tuple[Content | None, Failure | None]:
+            if subject is None:
+                content, failure = read(path, reading, deadline, wanted)
+            else:
+                content, failure = self._proven(subject, lambda: read(path, reading, deadline, wanted))
+            self._remember(series, replace(file, content=content, failure=failure))
+            return content, failure
 
-    *to_the_end* asks for the digest of all of it, even when its content turns out bad before.
-    """
-    reader = _Reader(path)
-    inspection = Inspection(os.path.basename(path), policy.limits, deadline)
-    try:
-        for piece in reader.pieces(deadline):
-            inspection.feed(piece)
-            if inspection.over and not to_the_end:
-                break
-        else:
-            inspection.finish()
-    except OSError as error:
-        return None, Failure(model.UNREADABLE, f"cannot be read: {error.strerror or error}", path)
-    except DeadlineExceeded:
-        reason = f"was not read to its end within {format_duration(deadline.seconds or 0.0)}"
-        return None, Failure(model.TIMED_OUT, reason, path, {"bytes_read": reader.bytes_read})
-    finally:
-        reader.stop()
-    content = inspection.result(reader.sha256, reader.bytes_read, deadline.elapsed)
-    ends_early = any(problem.code in _ENDS_EARLY for problem in content.problems)
-    if reader.changed or (ends_early and _is_growing(path, reader, deadline)):
-        reason = "changed while it was read: it is still being written, or is written anew in place"
-        return None, Failure(model.CHANGING, reason, path, {"bytes_read": reader.bytes_read})
-    return content, None
+        return Task(path, file.size, call, self._policy.restore.seconds if restores else 0.0)
 
+    def _proven(
+        self, subject: Subject, read: Callable[[], tuple[Content | None, Failure | None]]
+    ) -> tuple[Content | None, Failure | None]:
+        policy = self._policy
+        # What nobody has signed is not even looked at by a server before it was judged.
+        early = not policy.require_signature
+        return prove(subject, policy.restore, read, self._deadline, only_plan=policy.only_plan, early=early)
 
-def _is_growing(path: str, reader: _Reader, deadline: Deadline) -> bool:
-    """True when a young file that is not whole changes within a moment."""
-    if reader.status is None or not reader.at_end or time.time() - reader.status.st_mtime > YOUNG_SECONDS:
-        return False
-    remaining = deadline.remaining
-    time.sleep(min(SETTLE_SECONDS, SETTLE_SECONDS if remaining is None else remaining))
-    try:
-        return _fingerprint(os.stat(path)) != _fingerprint(reader.status)
-    except OSError:
-        return True
+    def _subject(self, series: Series, file: BackupFile, wanted: Wanted) -> Subject:
+        manifest = file.manifest
+        return Subject(
+            path=file.path,
+            size=file.size,
+            decrypt=self._policy.decrypt,
+            globals_path=self._globals_of(series),
+            source_bytes=manifest.source.bytes if manifest is not None else 0,
+            system_identifier=manifest.source.system_identifier if manifest is not None else "",
+            rows=manifest.rows if manifest is not None else None,
+            fingerprints=manifest.fingerprints if manifest is not None else {},
+            extensions=(manifest.extensions or ()) if manifest is not None else (),
+            taken_at=rfc3339(file.taken_at),
+            tolerance=series.expect.row_tolerance,
+            members_path=wanted.members_path,
+            parts=wanted.parts,
+        )
 
+    def _globals_of(self, series: Series) -> str:
+        """Return the newest dump of roles and tablespaces; an empty text when there is none."""
+        if not series.globals:
+            return ""
+        found = [file for file in self._finder.find(replace(series, pattern=series.globals)).files if file.counts]
+        return max(found, key=lambda file: file.taken_at).path if found else ""
 
-def _fingerprint(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-@dataclass(frozen=True)
-class _Ended:
-    """The last thing that a reading thread says."""
-
-    error: Exception | None = None
-
-
-class _Reader:
-    """Reads and hashes a file in a thread of its own, beside the unfolding.
-
-    Both release the interpreter's lock, so two processors share the work. And a read that hangs (a dead mount) hangs
-    there: whoever waits for it goes on when its time is over, and the thread keeps no process from ending.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._queue: queue.Queue[bytes | _Ended] = queue.Queue(_QUEUED_READS)
-        self._stopped = threading.Event()
-        self._hash = hashlib.sha256()
-        self.bytes_read = 0
-        self.at_end = False
-        self.changed = False
-        self.status: os.stat_result | None = None
-        threading.Thread(target=self._run, name=f"read {path}", daemon=True).start()
-
-    def pieces(self, deadline: Deadline) -> Iterator[bytes]:
-        """Yield the file piece by piece; raise ``OSError``, or ``DeadlineExceeded`` when the time is over."""
-        while True:
-            deadline.require("Reading it")
-            try:
-                piece = self._queue.get(timeout=deadline.remaining)
-            except queue.Empty:
-                continue
-            if isinstance(piece, _Ended):
-                if piece.error is not None:
-                    raise piece.error
-                return
-            yield piece
-
-    @property
-    def sha256(self) -> str:
-        """The digest of the whole file; empty when it was not read to its end."""
-        return self._hash.hexdigest() if self.at_end else ""
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    def _run(self) -> None:
-        try:
-            self._read()
-        except OSError as error:
-            self._put(_Ended(error))
-        else:
-            self._put(_Ended())
-
-    def _read(self) -> None:
-        # Neither a device nor a pipe that took the file's place may hold us up.
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        try:
-            self.status = os.fstat(descriptor)
-            if not stat.S_ISREG(self.status.st_mode):
-                raise OSError(0, "it is not a regular file any more")
-            while not self._stopped.is_set():
-                piece = os.read(descriptor, READ_BYTES)
-                if not piece:
-                    self.at_end = True
-                    break
-                self._hash.update(piece)
-                self.bytes_read += len(piece)
-                self._put(piece)
-            self.changed = _fingerprint(os.fstat(descriptor)) != _fingerprint(self.status)
-        finally:
-            os.close(descriptor)
-
-    def _put(self, piece: bytes | _Ended) -> None:
-        while not self._stopped.is_set():
-            try:
-                self._queue.put(piece, timeout=0.5)
-            except queue.Full:
-                continue
+    def _remember(self, series: Series, file: BackupFile) -> None:
+        """Write down how *file* was found, as soon as that is known: a run that is killed loses nothing."""
+        if not self._policy.write_state or self.state_problem or file.content is None:
             return
+        findings = of_file(file, series, self._policy)
+        worst = max((finding.severity for finding in findings), default=Severity.OK)
+        try:
+            history.append(
+                self._policy.state_file,
+                history.Verified(
+                    at=self._now,
+                    series=series.name,
+                    path=file.path,
+                    taken_at=file.taken_at,
+                    size=file.size,
+                    mtime_ns=_nanoseconds(file),
+                    level=series.level,
+                    status=worst.word,
+                    seconds=file.content.seconds,
+                    sha256=file.content.stored_sha256,
+                ),
+            )
+        except StateError as error:
+            self.state_problem = error.message  # in a process of its own nobody hears it, but it was tried before
+
+    def _wanted(self, series: Series, file: BackupFile) -> Wanted:
+        manifest = file.manifest
+        parts = self._beside.parts(file)
+        members = file.path + MEMBERS_SUFFIX
+        return Wanted(
+            sha256=file.wanted_sha256,
+            plain_sha256=manifest.plain_sha256 if manifest is not None else "",
+            counting=bool(series.expect.tables)
+            or (manifest is not None and manifest.rows is not None)
+            or series.level == model.RESTORE,
+            digest_members=manifest is not None and manifest.members is not None,
+            members_path=members if self._beside.is_there(members) else "",
+            parts=tuple(parts.items()),
+        )
+
+    # --- what is around them
+
+    def surroundings(self, found: Found) -> Found:
+        """Return *found* with its copies, its job, the space that is left, and what is remembered of it."""
+        series = found.series
+        if not series.named:
+            return found
+        newest = next((file for file in found.files if file.selected), None)
+        seconds = min(_SMALL_STEP_SECONDS, self._deadline.remaining or 0.0)
+        mine = [one for one in self._remembered if one.series == series.name]
+        return replace(
+            found,
+            copies=self._copies(series, newest),
+            planned=planned(series.schedule, self._now, seconds) if series.schedule is not None else None,
+            globals_at=self._globals_at(series),
+            free_bytes=_free_bytes(newest.path) if newest is not None else None,
+            lost=self._lost(found, mine),
+            durations=tuple((one.taken_at, one.seconds) for one in mine if one.seconds),
+        )
+
+    def _copies(self, series: Series, newest: BackupFile | None) -> tuple[Copy, ...]:
+        if newest is None:
+            return ()
+        sha256 = newest.content.stored_sha256 if newest.content is not None else ""
+        copies = []
+        for site in series.sites:
+            seconds = min(_COPY_SECONDS, self._deadline.remaining or 0.0)
+            try:
+                copies.append(copy_at(site, newest, sha256, Deadline(seconds)))
+            except DeadlineExceeded:
+                why = "was not compared to its end in time"
+                copies.append(Copy(site.name, site.path, site.media, site.offsite, True, None, False, why))
+        return tuple(copies)
+
+    def _globals_at(self, series: Series) -> datetime | None:
+        if not series.globals:
+            return None
+        listing: Listing = self._finder.find(replace(series, pattern=series.globals))
+        return max((file.taken_at for file in listing.files if file.counts), default=None)
+
+    def _lost(self, found: Found, mine: list[history.Verified]) -> tuple[str, ...]:
+        """Return the backups that were good, that the retention keeps, and that are gone."""
+        keep = found.series.keep
+        if keep is None or found.failures or found.missing_directory:
+            return ()
+        there = {file.path for file in found.files}
+        gone = {one.path: one for one in mine if one.path not in there and one.status in ("ok", "info", "warning")}
+        instants = [file.taken_at for file in found.files if file.counts]
+        there_now = retained(instants, keep, found.series.zone)
+        with_gone = retained([*instants, *(one.taken_at for one in gone.values())], keep, found.series.zone)
+        return tuple(
+            path
+            for index, path in enumerate(gone, len(instants))
+            if index in with_gone.why and _is_missed(with_gone.why[index], there_now, len(instants) < keep.last)
+        )
+
+
+def _is_missed(rule: str, there_now: Retention, too_few: bool) -> bool:
+    """True when no other backup stands for the period for which *rule* would have kept one that is gone."""
+    return too_few if rule == "last" else rule not in there_now.covered
+
+
+def _nanoseconds(file: BackupFile) -> int:
+    return round(file.mtime.timestamp() * 1_000_000) * 1000
+
+
+def _free_bytes(path: str) -> int | None:
+    try:
+        return shutil.disk_usage(os.path.dirname(path)).free
+    except OSError:
+        return None

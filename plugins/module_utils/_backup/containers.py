@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import bz2
 import lzma
-import zlib
 from typing import Callable, Protocol
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup import adapter
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.detect import BZIP2, GZIP, XZ
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.members import Members
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.model import Dump, Limits, Problem
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Deadline
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_size
@@ -24,6 +25,8 @@ RATIO_FLOOR = 1 << 30
 
 # xz takes the memory that its header asks for: `xz -9` 65 MiB, a hostile header more than the host has.
 XZ_MEMORY = 100 << 20
+
+_ERRORS: tuple[type[Exception], ...] = (OSError, EOFError, lzma.LZMAError, *adapter.DEFLATE_ERRORS)
 
 
 class Damage(Exception):
@@ -42,10 +45,24 @@ class Sink(Protocol):
     def finish(self) -> None: ...
 
 
+class Closable(Protocol):
+    """Something that must not outlive the pass."""
+
+    def close(self) -> None: ...
+
+
 class Report:
     """What a pass collects: what was unfolded, what is wrong, and what could not be proven."""
 
-    def __init__(self, limits: Limits, deadline: Deadline, ratio_floor: int = RATIO_FLOOR) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        deadline: Deadline,
+        ratio_floor: int = RATIO_FLOOR,
+        *,
+        counting: bool = True,
+        structure: bool = True,
+    ) -> None:
         self.limits = limits
         self.chain: list[str] = []
         self.problems: list[Problem] = []
@@ -53,6 +70,10 @@ class Report:
         self.dump: Dump | None = None
         self.covered = False  # by the check values of a container around it
         self.decoded = 0
+        self.counting = counting  # the rows of tables
+        self.structure = structure  # whatever else is for that level
+        self.members: Members | None = None
+        self.opened: list[Closable] = []  # programs that the stream passes through
         self._deadline = deadline
         self._ratio_floor = ratio_floor
 
@@ -89,7 +110,7 @@ class _Gunzip:
     """One member of a gzip stream, with the interface of ``bz2.BZ2Decompressor``."""
 
     def __init__(self) -> None:
-        self._zlib = zlib.decompressobj(wbits=31)
+        self._zlib = adapter.new_gunzip()
         self.needs_input = True
 
     @property
@@ -139,7 +160,7 @@ class Container:
         while True:
             try:
                 given = member.decompress(data, GIVEN_BYTES)
-            except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+            except _ERRORS as error:
                 raise Damage(self._damage(error)) from error
             data = b""
             self._given += len(given)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Callable
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup import detect
@@ -15,17 +16,27 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._backup.containers 
     Sink,
     container,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.crypt import ENCRYPTED, decrypted
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.custom import CustomDump
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.filed import TarDump
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.frames import Frames
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.members import Listing
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.model import (
     CONTENT,
+    STRUCTURE,
     TOC,
     VALUES,
     Content,
-    Limits,
     Problem,
+    Reading,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.mongo import Archive, Collection
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.names import promised_formats
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.pem import PemBundle
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.plain import PlainDump
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.rdb import RedisDump
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.sqlite import SqliteStream
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.tarball import TarFiles
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Deadline
 
 # What the check values of a container vouch for in all that is inside.
@@ -39,15 +50,41 @@ class Inspection:
     """Takes the bytes of one file called *name*, piece by piece; ``result`` says what they were.
 
     ``over`` turns true when further bytes cannot change the verdict. ``feed`` and ``finish`` raise only
-    ``DeadlineExceeded``.
+    ``DeadlineExceeded``, and ``close`` must be called after either. *within* makes the sink of the innermost stream
+    where the caller knows what that is: its bytes need not tell. *listing* collects the members of an archive of files;
+    *counting* asks for the rows of each table, *plain_digest* for the digest of what is innermost.
     """
 
-    def __init__(self, name: str, limits: Limits, deadline: Deadline) -> None:
-        self._report = Report(limits, deadline)
+    def __init__(
+        self,
+        name: str,
+        reading: Reading,
+        deadline: Deadline,
+        *,
+        listing: Listing | None = None,
+        counting: bool = False,
+        plain_digest: bool = False,
+        within: Callable[[Report], Sink] | None = None,
+    ) -> None:
+        self._reading = reading
+        self._report = Report(
+            reading.limits,
+            deadline,
+            counting=counting or reading.count_rows,
+            structure=reading.level == STRUCTURE,
+        )
+        self._listing = listing or Listing()
+        self._within = within
+        self._plain = hashlib.sha256() if plain_digest else None
         self._promised = promised_formats(name)
         self._root: Sink = _Probe(self._sink_for)
         self._whole = False
         self.over = False
+
+    def close(self) -> None:
+        """End the programs that the stream passes through, should they still run."""
+        while self._report.opened:
+            self._report.opened.pop().close()
 
     def feed(self, data: bytes) -> None:
         self._guarded(lambda: self._root.feed(data))
@@ -78,7 +115,15 @@ class Inspection:
             bytes_read=bytes_read,
             bytes_decoded=self._report.decoded,
             seconds=seconds,
+            members=self._report.members,
+            plain_sha256=self._plain_sha256(stored_sha256),
         )
+
+    def _plain_sha256(self, stored_sha256: str) -> str:
+        """Return the digest of what is innermost: that of the file itself where nothing is wrapped around it."""
+        if self._plain is None or not self._whole:
+            return ""
+        return stored_sha256 if len(self._report.chain) == 1 else self._plain.hexdigest()
 
     def _sink_for(self, head: bytes, cut: bool) -> Sink:
         """Return the sink for the stream that begins with *head*, and is no longer when *cut*.
@@ -89,8 +134,20 @@ class Inspection:
         depth = len(self._report.chain)
         outer = self._report.chain[-1] if depth else ""
         promised = self._promised[depth] if depth < len(self._promised) else ""
+        if self._within is not None and promised not in CONTAINERS and promised not in FRAMES:
+            return self._innermost(self._within(self._report))
+        if self._within is not None and found != promised:
+            if not head:
+                raise Damage(Problem("backup.truncated", promised, f"is empty, where there should be {promised}", 0))
+            raise Damage(Problem("backup.corrupt", promised, f"does not begin like {promised}, as its name says", 0))
         if not head:
             raise Damage(Problem("backup.empty", outer, f"is whole, but its {outer} stream unfolds to nothing", 0))
+        if outer == detect.OPENSSL and found in (detect.UNKNOWN, detect.TEXT):
+            what = "unfolds to nothing that is known: the passphrase, the cipher or the key derivation is another"
+            raise Damage(Problem("backup.wrong_key", outer, what, 0))
+        if found in (detect.ERROR_MESSAGE, detect.TEXT, detect.UNKNOWN) and detect.archive_behind_message(head):
+            what = "begins with a line of text, mixed into the archive that follows it: pg_restore cannot read it"
+            raise Damage(Problem("backup.unexpected_format", detect.PGDUMP_CUSTOM, what, 0))
         if found in detect.NO_BACKUPS:
             raise Damage(Problem("backup.not_a_backup", outer, f"holds {detect.NO_BACKUPS[found]}, not a backup", 0))
         if found in (detect.TEXT, detect.UNKNOWN):
@@ -103,19 +160,47 @@ class Inspection:
         return self._reader_of(found, head)
 
     def _reader_of(self, found: str, head: bytes) -> Sink:
-        if found in CONTAINERS:
-            if len(self._report.chain) > self._report.limits.max_depth:
-                limit = f"limits.max_depth is {self._report.limits.max_depth}"
+        report = self._report
+        if found in CONTAINERS or found in FRAMES or found in ENCRYPTED:
+            if len(report.chain) > report.limits.max_depth:
+                limit = f"limits.max_depth is {report.limits.max_depth}"
                 raise Damage(Problem("backup.bomb", found, f"has more containers in one another than allowed: {limit}"))
-            return container(found, self._report, _Probe(self._sink_for))
-        if found == detect.PGDUMP_CUSTOM:
-            return CustomDump(self._report)
+            inner = _Probe(self._sink_for)
+            if found in ENCRYPTED:
+                return decrypted(found, self._reading.decrypt, report, inner)
+            return Frames(found, report, inner) if found in FRAMES else container(found, report, inner)
+        return self._innermost(self._format_of(found, head))
+
+    def _innermost(self, sink: Sink) -> Sink:
+        return sink if self._plain is None or len(self._report.chain) == 1 else _Digested(sink, self._plain)
+
+    def _format_of(self, found: str, head: bytes) -> Sink:
+        report = self._report
         if found in (detect.PGDUMP_PLAIN, detect.PGDUMPALL):
             if detect.begins_with_message(head):
                 what = "begins with a message of the program that made it, mixed into the dump"
-                self._report.problems.append(Problem("backup.unexpected_format", found, what, 0, fatal=False))
-            return PlainDump(found, self._report)
-        raise Damage(Problem("backup.unsupported", found, f"is {found}, which this version cannot read yet"))
+                report.problems.append(Problem("backup.unexpected_format", found, what, 0, fatal=False))
+            return PlainDump(found, report)
+        if found == detect.TAR:
+            return TarFiles(report, self._listing)
+        if found in _READERS:
+            return _READERS[found](report)
+        if found == detect.PGDUMP_DIRECTORY:
+            what = "is only the table of contents of a dump in directory format: its data are in the files beside it"
+            raise Damage(Problem("backup.unsupported", found, what))
+        raise Damage(Problem("backup.unsupported", found, f"is {found}, which is not read here"))
+
+
+FRAMES = frozenset((detect.ZSTD, detect.LZ4))
+_READERS: dict[str, Callable[[Report], Sink]] = {
+    detect.PGDUMP_CUSTOM: CustomDump,
+    detect.PGDUMP_TAR: TarDump,
+    detect.MONGODUMP: Archive,
+    detect.BSON: Collection,
+    detect.REDIS: RedisDump,
+    detect.SQLITE: SqliteStream,
+    detect.PEM: PemBundle,
+}
 
 
 def _unknown(head: bytes, cut: bool, outer: str, promised: str) -> Problem:
@@ -134,6 +219,20 @@ def _unknown(head: bytes, cut: bool, outer: str, promised: str) -> Problem:
         return Problem("backup.unexpected_format", outer, what, 0)
     what = f"is {'text' if text else 'data'} of a format that is not known"
     return Problem("backup.unsupported", outer, what, 0)
+
+
+class _Digested:
+    """Digests what passes to another sink."""
+
+    def __init__(self, sink: Sink, digest: hashlib._Hash) -> None:
+        self._sink, self._digest = sink, digest
+
+    def feed(self, data: bytes) -> None:
+        self._digest.update(data)
+        self._sink.feed(data)
+
+    def finish(self) -> None:
+        self._sink.finish()
 
 
 class _Probe:

@@ -11,18 +11,17 @@ from statistics import median
 from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup import model
-from ansible_collections.cadence.upkeep.plugins.module_utils._backup.codes import CODES
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.judge import finding, of_file
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.model import (
     BackupFile,
-    Failure,
     Found,
     Policy,
-    Problem,
     Series,
-    Sidecar,
     SizeBand,
     Snapshot,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.retention import Retention, retained
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.trend import Trend, trend
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import rfc3339
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_duration, format_size
@@ -38,36 +37,20 @@ _DEVIATION = 1.4826
 
 _NAMED_IN_EVIDENCE = 10
 
-_OF_PROBLEM = {
-    "backup.unsupported": Severity.UNKNOWN,
-    "backup.bomb": Severity.UNKNOWN,
-}
-_OF_FAILURE = {
-    model.UNREADABLE: "backup.unreadable",
-    model.TIMED_OUT: "backup.timeout",
-    model.CHANGING: "backup.partial_upload",
-}
-_KINDS = {
-    model.FIFO: "a named pipe",
-    model.SOCKET: "a socket",
-    model.DEVICE: "a device",
-}
-
 
 def evaluate(snapshot: Snapshot, policy: Policy, now: datetime) -> list[Finding]:
     """Return what is to be said about *snapshot* at the instant *now*; nothing about what is as it should be."""
     findings: dict[tuple[str, str, str], Finding] = {}
     for found in snapshot.found:
-        for finding in (*_of_series(found, now), *(one for file in found.selected for one in _of_file(file, found))):
+        about_files = (one for file in found.selected for one in of_file(file, found.series, policy))
+        for one in (*_of_series(found, now), *about_files):
             # Two series may share a file.
-            findings.setdefault((finding.code, finding.subject, finding.message), finding)
+            findings.setdefault((one.code, one.subject, one.message), one)
+    if snapshot.state_problem:
+        message = f"What was verified cannot be remembered: {snapshot.state_problem}"
+        one = finding("backup.state_unusable", policy.state_file, Severity.WARNING, message)
+        findings[one.code, one.subject, one.message] = one
     return list(findings.values())
-
-
-def _finding(
-    code: str, subject: str, severity: Severity, message: str, evidence: dict[str, Any] | None = None
-) -> Finding:
-    return Finding(code, subject, severity, message, evidence or {}, CODES[code].remedy)
 
 
 # --- a series
@@ -76,13 +59,14 @@ def _finding(
 def _of_series(found: Found, now: datetime) -> Iterator[Finding]:
     series = found.series
     for failure in found.failures:
-        yield _finding(
+        yield finding(
             "backup.unreadable",
             failure.path,
             Severity.UNKNOWN,
             f"{failure.path} {failure.reason}, so what it holds of {series.name} is not known.",
         )
     yield from _partials(found, now)
+    yield from _schedule(found)
     if not found.files:
         if not found.failures:
             yield _missing(found)
@@ -91,9 +75,16 @@ def _of_series(found: Found, now: datetime) -> Iterator[Finding]:
     if series.named:
         yield from _gaps(found, now)
         yield from _count(found)
+        yield from _retention(found, now)
     yield from _size(found, now)
     yield from _modes(found)
     yield from _sidecars(found)
+    yield from _unchanged(found, now)
+    yield from _protection(found)
+    yield from _space(found, now)
+    yield from _globals(found, now)
+    yield from _copies(found)
+    yield from _rule(found)
 
 
 def _missing(found: Found) -> Finding:
@@ -104,7 +95,7 @@ def _missing(found: Found) -> Finding:
         evidence["partial"] = [partial.path for partial in found.partials[:_NAMED_IN_EVIDENCE]]
     subject = f"the series {series.name} at {series.pattern}" if series.named else series.name
     message = f"There is no backup of {subject}: {why}."
-    return _finding("backup.missing", series.name, Severity.CRITICAL, message, evidence)
+    return finding("backup.missing", series.name, Severity.CRITICAL, message, evidence)
 
 
 def _partials(found: Found, now: datetime) -> Iterator[Finding]:
@@ -113,7 +104,7 @@ def _partials(found: Found, now: datetime) -> Iterator[Finding]:
         idle = (now - partial.mtime).total_seconds()
         abandoned = idle > patience
         state = "was left behind half written" if abandoned else "is still being written"
-        yield _finding(
+        yield finding(
             "backup.partial_upload",
             partial.path,
             Severity.WARNING if abandoned else Severity.INFO,
@@ -140,7 +131,7 @@ def _age(found: Found, now: datetime) -> Iterator[Finding]:
         ahead = format_duration((future[0].taken_at - now).total_seconds())
         message = f"{len(future)} of the backups of {series.name} lie in the future, up to {ahead} from now"
         message += "." if newest else ", and there is no other, so their age is not known."
-        yield _finding(
+        yield finding(
             "backup.future_dated",
             series.name,
             Severity.WARNING if newest else Severity.UNKNOWN,
@@ -153,7 +144,7 @@ def _age(found: Found, now: datetime) -> Iterator[Finding]:
     severity = severity_of_age(series, age)
     if severity is not Severity.OK:
         limits = _limits(series)
-        yield _finding(
+        yield finding(
             "backup.stale",
             series.name,
             severity,
@@ -213,7 +204,7 @@ def _gaps(found: Found, now: datetime) -> Iterator[Finding]:
     series = found.series
     longest = max((later - earlier).total_seconds() for earlier, later in missing)
     count = "a gap" if len(missing) == 1 else f"{len(missing)} gaps"
-    yield _finding(
+    yield finding(
         "backup.gap",
         series.name,
         Severity.WARNING,
@@ -230,7 +221,7 @@ def _count(found: Found) -> Iterator[Finding]:
     series, count = found.series, sum(file.counts for file in found.files)
     # Of a single one that is wanted, its own findings say why it does not count.
     if count < series.min_count and series.min_count > 1:
-        yield _finding(
+        yield finding(
             "backup.retention_missing",
             series.name,
             Severity.WARNING,
@@ -249,7 +240,7 @@ def _size(found: Found, now: datetime) -> Iterator[Finding]:
     if usual is None or not newest.selected:
         return
     direction = "larger" if newest.size > usual else "smaller"
-    yield _finding(
+    yield finding(
         "backup.size_anomaly",
         newest.path,
         Severity.WARNING,
@@ -278,7 +269,7 @@ def unusual_size(band: SizeBand, size: int, before: list[int]) -> float | None:
 def _modes(found: Found) -> Iterator[Finding]:
     exposed = [file for file in found.selected if file.exposed]
     if exposed:
-        yield _finding(
+        yield finding(
             "backup.insecure_mode",
             found.series.name,
             Severity.WARNING,
@@ -295,9 +286,13 @@ def _modes(found: Found) -> Iterator[Finding]:
 def _sidecars(found: Found) -> Iterator[Finding]:
     series = found.series
     # One whose digest file cannot be used is told by itself.
-    without = [file for file in found.selected if file.kind == model.FILE and file.size and file.sidecar is None]
+    without = [
+        file
+        for file in found.selected
+        if file.kind in (model.FILE, model.DIRECTORY) and file.size and file.sidecar is None and file.described is None
+    ]
     if without:
-        yield _finding(
+        yield finding(
             "backup.manifest_missing",
             series.name,
             Severity.INFO,
@@ -306,7 +301,7 @@ def _sidecars(found: Found) -> Iterator[Finding]:
             {"files": [file.path for file in without[:_NAMED_IN_EVIDENCE]], "count": len(without)},
         )
     if found.stale_sidecars:
-        yield _finding(
+        yield finding(
             "backup.sidecar_stale",
             series.name,
             Severity.INFO,
@@ -315,96 +310,211 @@ def _sidecars(found: Found) -> Iterator[Finding]:
         )
 
 
-# --- a file
+def retention_of(found: Found, now: datetime) -> tuple[list[BackupFile], Retention, list[BackupFile]] | None:
+    """Return the backups that count, what the retention says of them, and those that are too many.
+
+    One that the newest has just pushed out is not too many yet: whatever removes it may run after it.
+    """
+    keep = found.series.keep
+    if keep is None:
+        return None
+    files = [file for file in _believed(found, now) if file.counts]
+    verdict = retained([file.taken_at for file in files], keep, found.series.zone)
+    before = retained([file.taken_at for file in files[1:]], keep, found.series.zone)
+    still = {files[index + 1].path for index in before.kept}
+    return files, verdict, [files[index] for index in verdict.surplus if files[index].path not in still]
 
 
-def _of_file(file: BackupFile, found: Found) -> Iterator[Finding]:
-    if file.kind != model.FILE:
-        yield _of_kind(file)
+def _retention(found: Found, now: datetime) -> Iterator[Finding]:
+    told = retention_of(found, now)
+    if told is None:
         return
-    if not file.size:
-        yield _finding("backup.empty", file.path, Severity.CRITICAL, f"{file.path} is empty (0 bytes).", {"size": 0})
-        return
-    if file.size < found.series.min_size:
-        least = format_size(found.series.min_size)
-        yield _finding(
-            "backup.too_small",
-            file.path,
-            Severity.CRITICAL,
-            f"{file.path} has {format_size(file.size)}, less than min_size ({least}).",
-            {"size": file.size, "min_size": found.series.min_size},
+    files, verdict, surplus = told
+    name = found.series.name
+    gone = [*verdict.missing, *found.lost]
+    if gone:
+        yield finding(
+            "backup.retention_missing",
+            name,
+            Severity.WARNING,
+            f"{name} lacks {len(gone)} of the {verdict.expected} backups that its retention keeps, such as {gone[0]}.",
+            {"missing": gone[:_NAMED_IN_EVIDENCE], "count": len(gone), "present": len(verdict.kept)},
         )
-    if file.failure is not None:
-        yield _of_failure(file, file.failure)
-    for problem in file.content.problems if file.content else ():
-        yield _of_problem(file, problem)
-    if file.sidecar is not None:
-        yield from _of_sidecar(file, file.sidecar)
+    if surplus:
+        size = sum(file.size for file in surplus)
+        yield finding(
+            "backup.retention_excess",
+            name,
+            Severity.WARNING,
+            f"{name} has {len(surplus)} backups with {format_size(size)} that its retention does not keep, "
+            f"such as {surplus[-1].path}.",
+            {
+                "files": [file.path for file in surplus[-_NAMED_IN_EVIDENCE:]],
+                "count": len(surplus),
+                "bytes": size,
+                "of": len(files),
+            },
+        )
 
 
-def _of_kind(file: BackupFile) -> Finding:
-    if file.kind == model.DIRECTORY:
-        message = f"{file.path} is a directory: backups in that form cannot be verified yet."
-        return _finding("backup.unsupported", file.path, Severity.UNKNOWN, message)
-    if file.kind == model.DANGLING:
-        message = f"{file.path} is a link to nothing."
-        return _finding("backup.unreadable", file.path, Severity.UNKNOWN, message)
-    message = f"{file.path} is {_KINDS[file.kind]}, not a file; it was not opened."
-    return _finding("backup.not_a_backup", file.path, Severity.CRITICAL, message, {"kind": file.kind})
-
-
-def _of_failure(file: BackupFile, failure: Failure) -> Finding:
-    message = f"{file.path} {failure.reason}."
-    evidence = {"size": file.size, **failure.evidence}
-    return _finding(_OF_FAILURE[failure.kind], file.path, Severity.UNKNOWN, message, evidence)
-
-
-def _of_problem(file: BackupFile, problem: Problem) -> Finding:
-    severity = _OF_PROBLEM.get(problem.code) or (Severity.CRITICAL if problem.fatal else Severity.WARNING)
-    evidence: dict[str, Any] = {"size": file.size, "taken_at": rfc3339(file.taken_at), **problem.evidence}
-    if problem.layer:
-        evidence["layer"] = problem.layer
-    if problem.offset is not None:
-        evidence["offset"] = problem.offset
-    return _finding(problem.code, file.path, severity, f"{file.path} {problem.what}.", evidence)
-
-
-def _of_sidecar(file: BackupFile, sidecar: Sidecar) -> Iterator[Finding]:
-    if sidecar.problem:
-        message = f"{sidecar.path} {sidecar.problem}, so it proves nothing about {file.path}."
-        yield _finding("backup.manifest_invalid", file.path, Severity.WARNING, message, {"sidecar": sidecar.path})
+def _unchanged(found: Found, now: datetime) -> Iterator[Finding]:
+    """A job that copies an old dump again and again makes backups that are fresh by their names alone."""
+    believed = [file for file in _believed(found, now) if file.counts]
+    if len(believed) < 2 or not believed[0].selected:
         return
-    actual = file.content.stored_sha256 if file.content else ""
-    if not actual or actual == sidecar.sha256:
+    newest, before = believed[0], believed[1]
+    mine = newest.content.stored_sha256 if newest.content is not None else _written_sha256(newest)
+    theirs = _written_sha256(before) or (before.earlier.sha256 if before.earlier is not None else "")
+    theirs = theirs or (before.content.stored_sha256 if before.content is not None else "")
+    if mine and mine == theirs:
+        yield finding(
+            "backup.unchanged_suspicious",
+            newest.path,
+            Severity.INFO,
+            f"{newest.path} is the same, byte for byte, as {before.path}.",
+            {"before": before.path, "sha256": mine},
+        )
+
+
+def _written_sha256(file: BackupFile) -> str:
+    """Return the digest that its maker wrote down; empty when there is none, or one that speaks of another file."""
+    speaks_of_another = file.sidecar is not None and file.sidecar.other_name and file.manifest is None
+    return "" if speaks_of_another else file.wanted_sha256
+
+
+def _protection(found: Found) -> Iterator[Finding]:
+    series = found.series
+    strange = [file for file in found.selected if series.owner and file.owner not in ("", series.owner)]
+    if strange:
+        message = f"{len(strange)} of the examined backups of {series.name} do not belong to {series.owner}: "
+        message += f"{strange[0].path} belongs to {strange[0].owner}."
+        evidence = {"files": [file.path for file in strange[:_NAMED_IN_EVIDENCE]], "owner": strange[0].owner}
+        yield finding("backup.wrong_owner", series.name, Severity.WARNING, message, evidence)
+    open_ones = [file for file in found.selected if series.immutable and not file.immutable and file.kind == model.FILE]
+    if open_ones:
+        known = all(file.immutable is not None for file in open_ones)
+        message = f"{len(open_ones)} of the examined backups of {series.name} can be changed or removed, "
+        message += f"such as {open_ones[0].path}."
+        if not known:
+            message = f"Nothing says whether the backups of {series.name} are immutable: {open_ones[0].path} is on a "
+            message += "file system without such a flag."
+        more: dict[str, Any] = {
+            "files": [file.path for file in open_ones[:_NAMED_IN_EVIDENCE]],
+            "count": len(open_ones),
+        }
+        severity = Severity.WARNING if known else Severity.UNKNOWN
+        yield finding("backup.not_immutable", series.name, severity, message, more)
+
+
+def size_trend(found: Found, now: datetime) -> Trend | None:
+    """Return how the sizes of the backups of a series go on."""
+    return trend([(file.taken_at, float(file.size)) for file in _believed(found, now) if file.counts])
+
+
+def _space(found: Found, now: datetime) -> Iterator[Finding]:
+    newest = newest_believed(found, now)
+    if newest is None or found.free_bytes is None or not found.series.named:
         return
-    evidence: dict[str, Any] = {"sidecar": sidecar.path, "expected_sha256": sidecar.sha256, "actual_sha256": actual}
-    if sidecar.other_name:
-        message = f"{sidecar.path} speaks of {sidecar.other_name}, so it proves nothing about {file.path}."
-        yield _finding("backup.manifest_invalid", file.path, Severity.WARNING, message, evidence)
+    going = size_trend(found, now)
+    period = max(1.0, found.series.every / 86400.0)
+    need = max(float(newest.size), going.after(period) if going is not None else 0.0)
+    if found.free_bytes < need:
+        yield finding(
+            "backup.space_short",
+            found.series.name,
+            Severity.WARNING,
+            f"The next backup of {found.series.name} will take about {format_size(need)}, and "
+            f"{format_size(found.free_bytes)} are free where it goes.",
+            {"needed_bytes": round(need), "free_bytes": found.free_bytes},
+        )
+
+
+def _globals(found: Found, now: datetime) -> Iterator[Finding]:
+    series = found.series
+    if not series.globals:
         return
-    newer = file.mtime > sidecar.mtime
-    message = f"{file.path} is not what its maker wrote: its SHA-256 differs from the one in {sidecar.path}"
-    message += ", and it was changed after that was written." if newer else "."
-    evidence["changed_after_digest"] = newer
-    yield _finding("backup.digest_mismatch", file.path, Severity.CRITICAL, message, evidence)
+    limit = series.critical_age or series.warning_age
+    age = (now - found.globals_at).total_seconds() if found.globals_at is not None else None
+    if age is None or (limit and age > limit):
+        how = "is not there" if age is None else f"was taken {format_duration(age)} ago"
+        message = f"The dump of the roles and tablespaces that {series.name} needs ({series.globals}) {how}."
+        evidence: dict[str, Any] = {"pattern": series.globals, "age_seconds": round(age) if age is not None else None}
+        yield finding("backup.globals_missing", series.name, Severity.WARNING, message, evidence)
 
 
-# --- what a good verdict rests on
+def _schedule(found: Found) -> Iterator[Finding]:
+    planned, series = found.planned, found.series
+    if planned is None:
+        return
+    evidence = {"job": planned.what, "where": planned.where, "longest_pause_seconds": planned.seconds}
+    if planned.problem:
+        severity = Severity.UNKNOWN if planned.unknown else Severity.CRITICAL
+        message = f"Nothing takes the backups of {series.name}: the {planned.what} was sought, and {planned.problem}."
+        if planned.unknown:
+            message = f"Whether the {planned.what} of {series.name} is installed is not known: {planned.problem}."
+        yield finding("backup.schedule_missing", series.name, severity, message, evidence)
+    elif planned.seconds and series.every and planned.seconds > series.warning_age:
+        message = (
+            f"The {planned.what} of {series.name} pauses up to {format_duration(planned.seconds)}, "
+            f"and a backup is due every {format_duration(series.every)}."
+        )
+        yield finding("backup.schedule_missing", series.name, Severity.WARNING, message, evidence)
 
 
-def level_reached(file: BackupFile) -> str:
-    """Return the highest level whose checks were all made, whatever they found."""
-    content = file.content
-    unread = content is None or not content.whole or any(p.code == "backup.unsupported" for p in content.problems)
-    return model.PRESENCE if unread else model.INTEGRITY
+def _copies(found: Found) -> Iterator[Finding]:
+    for copy in found.copies:
+        subject = f"{found.series.name} at {copy.site}"
+        evidence = {"site": copy.site, "path": copy.path}
+        if not copy.present:
+            severity = Severity.CRITICAL if copy.equal is False else Severity.UNKNOWN
+            message = f"The newest backup of {found.series.name} at {copy.site}: {copy.path} {copy.why}."
+            yield finding("backup.copy_missing", subject, severity, message, evidence)
+        elif not copy.equal:
+            severity = Severity.UNKNOWN if copy.equal is None else Severity.CRITICAL
+            message = f"The copy of the newest backup of {found.series.name} at {copy.site}, {copy.path}, {copy.why}."
+            yield finding("backup.copy_differs", subject, severity, message, evidence)
 
 
-def unproven(file: BackupFile) -> list[str]:
-    """Return what could be wrong with *file* unnoticed, at the level that was reached."""
-    content, sidecar = file.content, file.sidecar
-    if content is None:
-        return [model.CONTENT, model.PRODUCER_DIGEST]
-    proven = sidecar is not None and sidecar.sha256 != "" and sidecar.sha256 == content.stored_sha256
-    if proven:
-        return [what for what in content.unproven if what == model.CONTENT]
-    return sorted({*content.unproven, model.PRODUCER_DIGEST})
+def rule_of(found: Found) -> dict[str, Any] | None:
+    """Return the digits of the 3-2-1-1-0 rule for the newest backup; ``None`` when no other sites are named.
+
+    The data themselves count as the first of three copies and as a medium. A copy that is not equal is none.
+    """
+    if not found.series.sites:
+        return None
+    newest = next(iter(found.selected), None)
+    good = [copy for copy in found.copies if copy.present and copy.equal]
+    here = newest is not None and newest.counts
+    media = {found.series.media or "this host", *(copy.media or copy.site for copy in good)} if here else set()
+    bad = newest is None or any(one.severity >= Severity.UNKNOWN for one in of_file(newest, found.series, _NO_POLICY))
+    errors = int(bad) + sum(1 for copy in found.copies if not (copy.present and copy.equal))
+    digits = {
+        "copies": 1 + int(here) + len(good),
+        "media": len(media),
+        "offsite": sum(copy.offsite for copy in good),
+        "immutable": int(bool(newest and newest.immutable)) + sum(copy.immutable for copy in good),
+        "errors": errors,
+    }
+    wanted = {"copies": 3, "media": 2, "offsite": 1, "immutable": 1}
+    failing = [digit for digit, least in wanted.items() if digits[digit] < least]
+    failing += ["errors"] if errors else []
+    return {**digits, "failing": failing, "met": not failing}
+
+
+def _rule(found: Found) -> Iterator[Finding]:
+    rule = rule_of(found)
+    if rule is None or rule["met"]:
+        return
+    needed = {"copies": "3 copies", "media": "2 media", "offsite": "1 off-site", "immutable": "1 immutable"}
+    words = [f"{rule[digit]} of {needed[digit]}" for digit in rule["failing"] if digit in needed]
+    words += [f"{rule['errors']} errors"] if rule["errors"] else []
+    yield finding(
+        "backup.rule_not_met",
+        found.series.name,
+        Severity.WARNING,
+        f"{found.series.name} does not meet the 3-2-1-1-0 rule: {', '.join(words)}.",
+        rule,
+    )
+
+
+_NO_POLICY = Policy(series=(), select=model.LATEST, seconds=1.0, seconds_per_file=1.0, limits=model.Limits(1, 1.0, 1))

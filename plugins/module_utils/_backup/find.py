@@ -7,17 +7,24 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import pwd
 import re
 import stat
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import lru_cache
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup import model
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.manifest import SUFFIX as MANIFEST_SUFFIX
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.model import BackupFile, Failure, Leftover, Series
-from ansible_collections.cadence.upkeep.plugins.module_utils._backup.names import refined, time_in
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.names import foreign_time, refined, time_in
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.sidecar import SUFFIXES, is_companion
 
 PARTIAL_SUFFIXES = (".partial", ".part", ".tmp", ".temp", ".incomplete", ".filepart", ".crdownload")
+
+# What makes a directory one backup, and not a place where backups lie.
+DIRECTORY_MARKS = frozenset(("toc.dat", "toc.dat.gz", "PG_VERSION", "backup_manifest", "base.tar", "base.tar.gz"))
+_MONGO_TOP = frozenset(("oplog.bson", "prelude.json", "prelude.json.gz"))
 
 _MAGIC = re.compile(r"[*?\[]")
 _KINDS = (
@@ -59,6 +66,9 @@ class Finder:
         pattern = series.pattern.rstrip("/") or "/"
         fixed = _fixed_parts(pattern)
         if not series.named and not _MAGIC.search(pattern) and os.path.isdir(pattern):
+            if self.is_backup_directory(pattern):
+                self._add_one(pattern, series, fixed, listing)
+                return listing
             pattern = os.path.join(pattern, "**")
         if os.path.basename(pattern) == "**":
             pattern = os.path.join(pattern, "*")
@@ -69,6 +79,30 @@ class Finder:
             listing.missing_directory = directory
         listing.drop_links_to_each_other()
         return listing
+
+    def _add_one(self, path: str, series: Series, fixed: int, listing: Listing) -> None:
+        directory, name = os.path.split(path)
+        for entry in self._readable(directory, listing):
+            if entry.name == name:
+                self._add_file(entry, series, fixed, listing)
+
+    def is_backup_directory(self, path: str) -> bool:
+        """True when the directory is one backup: a dump or a base backup of PostgreSQL, or one of MongoDB.
+
+        Any that has a manifest beside it is one too, whatever was lost of it.
+        """
+        above, name = os.path.split(path)
+        try:
+            if name + MANIFEST_SUFFIX in self.names(above):
+                return True
+            names = self.names(path)
+            if names & DIRECTORY_MARKS or _holds_bson(names):
+                return True
+            below = [entry.path for entry in self.entries(path) if _is_directory(entry, follow=False)]
+            files = [name for name in names if name not in _MONGO_TOP and not is_companion(name)]
+            return bool(below) and len(below) == len(files) and all(_holds_bson(self.names(one)) for one in below)
+        except OSError:
+            return False
 
     def entries(self, directory: str) -> list[os.DirEntry[str]]:
         """Return the entries of *directory*; raise ``OSError``."""
@@ -111,7 +145,9 @@ class Finder:
             waiting += [
                 entry.path
                 for entry in self._readable(place, listing)
-                if not entry.name.startswith(".") and _is_directory(entry, follow=False)
+                if not entry.name.startswith(".")
+                and _is_directory(entry, follow=False)
+                and not self.is_backup_directory(entry.path)
             ]
         return found
 
@@ -138,7 +174,9 @@ class Finder:
                 self._add_partial(entry, listing)
             elif is_companion(name):
                 continue
-            elif _matches(name, base) and not (tree and _is_directory(entry)):
+            elif _matches(name, base) and not (
+                tree and _is_directory(entry) and not self.is_backup_directory(entry.path)
+            ):
                 backups.add(name)
                 self._add_file(entry, series, fixed, listing)
         listing.stale_sidecars += [os.path.join(directory, name) for name in _stale_sidecars(names, backups, base)]
@@ -176,6 +214,7 @@ class Finder:
                 mode=stat.S_IMODE(status.st_mode),
                 taken_at=taken_at,
                 taken_from=taken_from,
+                owner=_owner(status.st_uid),
                 exposed=kind == model.FILE and bool(status.st_mode & stat.S_IROTH) and self._is_reachable(entry.path),
             )
         )
@@ -201,10 +240,13 @@ def taken(path: str, fixed: int, series: Series, mtime: datetime) -> tuple[datet
     """
     if series.time_from == model.FROM_NAME:
         parts = path.split("/")
-        named = time_in(reversed(parts[min(fixed, len(parts) - 1) :]))
+        own = parts[min(fixed, len(parts) - 1) :]
+        named = foreign_time("/".join(own), series.time_pattern) if series.time_pattern else time_in(reversed(own))
+        # The directories in front may say what a name means: weekly/shop-202647.sql.gz.
+        named = named or (None if series.time_pattern else foreign_time("/".join(parts[-3:])))
         if named is not None:
             instant = named.in_utc(series.zone)
-            return (refined(instant, mtime) if named.to_the_day else instant), model.FROM_NAME
+            return (refined(instant, mtime, named.span) if named.to_the_day else instant), model.FROM_NAME
     return mtime, model.FROM_MTIME
 
 
@@ -230,6 +272,21 @@ def _stale_sidecars(names: set[str], backups: set[str], base: str) -> list[str]:
         for name, file in described.items()
         if file is not None and file not in names and (_matches(file, base) or file in stems)
     )
+
+
+def _holds_bson(names: set[str]) -> bool:
+    """True when collections lie there, with what describes them."""
+    bson = {name.partition(".bson")[0] for name in names if name.endswith((".bson", ".bson.gz"))}
+    described = {name.partition(".metadata.json")[0] for name in names if ".metadata.json" in name}
+    return bool(bson & described)
+
+
+@lru_cache(maxsize=256)
+def _owner(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def _before(name: str, suffixes: tuple[str, ...]) -> str | None:

@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.commands import MetaCommands
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.containers import Report
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.detect import PGDUMPALL
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.model import VALUES, Dump, Problem
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.rows import columns_of, target_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_size
 
 _LINE = b"\n-- PostgreSQL database "
 _COPY = b"\n\nCOPY "
 _END_OF_COPY = b"\n\\.\n"
-_FROM_STDIN = b" FROM stdin;"
+_INSERT = b"\nINSERT INTO "
+_OF_DATA, _OF_OTHERS = b"\n-- Data for Name: ", b"\n-- Name: "
 
 # The header or the end of a dump. The key follows at once, but for an empty line. The header of a dump that was
 # appended to half of another may stand at the end of a line.
@@ -35,9 +38,9 @@ _STATEMENT_BYTES = 4 << 20  # a COPY with 1,600 columns of the longest names tak
 _TAIL_BYTES = 8192
 _BLANK_LINES = 16
 
-_QUOTED = re.compile(rb'"[^"]*"')
-_COLUMNS = re.compile(rb"\(([^()]*)\)$")
 _VERSION = re.compile(rb"\n-- Dumped (from database|by pg_dump) version (\d[\w.]*)")
+_ENCODING = re.compile(rb"\nSET client_encoding = '([A-Za-z0-9_]+)';")
+_STARTED = re.compile(rb"\n-- Started on (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)")
 _ENTRY = re.compile(rb"\n-- (?:Name|Data for Name|TOC entry|Database|User Config)")
 _CONNECT = re.compile(rb'\n\\connect (?:-reuse-previous=on )?("(?:[^"]|"")+"|[^\s"]+)\n')
 
@@ -61,6 +64,11 @@ class _Dumps:
     @property
     def complete(self) -> bool:
         return self.end is not None and not self._open and not self.cut
+
+    @property
+    def key(self) -> bytes:
+        """The key of the dump that is open; empty when it has none."""
+        return self._open[0] if self.keyed and self._open else b""
 
     @property
     def repeated(self) -> bool:
@@ -121,6 +129,16 @@ class PlainDump:
         self._crlf: bool | None = None
         self._held = b""  # a carriage return whose newline is still to come
         self._columns: int | None = None  # of the COPY whose data are passing
+        self._table = ""  # the one that it names
+        self._counted = 0  # up to where in _text its rows are counted
+        self._newlines = 0
+        self._rows: dict[str, int] = {}
+        self._tables: set[str] = set()
+        self._outside = 1  # from where on in _text what is outside of table data was not looked at
+        self._edge = b""  # of what was looked at
+        self._data_may_follow = True
+        self._inserts = False
+        self._commands = MetaCommands()
 
     def feed(self, data: bytes) -> None:
         self._report.decoded += len(data)
@@ -144,7 +162,7 @@ class PlainDump:
     def _scan(self, final: bool) -> None:
         """Look at all of the text but what may only be understood with what comes next, and keep that."""
         text, position = self._text, self._from
-        line = text.find(_LINE, position)
+        line = self._find_line(position)
         edge = self._find_edge(position)
         while line >= 0 or edge >= 0:
             if line >= 0 and (edge < 0 or line < edge):
@@ -155,34 +173,89 @@ class PlainDump:
                 position = self._event(line)
                 if self._columns != was:
                     edge = self._find_edge(position)
-                line = text.find(_LINE, position)
+                line = self._find_line(position)
             elif self._columns is not None:
+                self._end_of_table(edge)
                 # The last newline of the end may be the first of what comes next.
-                position = edge + len(_END_OF_COPY) - 1
+                position = self._outside = edge + len(_END_OF_COPY) - 1
                 self._columns = None
-                edge = self._find_edge(position)
+                edge, line = self._find_edge(position), self._find_line(position)
             else:
                 end = _end_of_statement(text, edge + len(_COPY))
                 if end < 0 and not final and len(text) - edge < _STATEMENT_BYTES:
                     self._keep(edge)
                     return
-                self._columns = _columns_of(text[edge:end]) if end >= 0 else None
+                self._look_outside(edge)
+                self._columns = columns_of(text[edge:end]) if end >= 0 and self._data_may_follow else None
                 position = end if self._columns is not None else edge + 1
-                edge = self._find_edge(position)
-                if line < position:
-                    line = text.find(_LINE, position)
-        self._keep(max(position, len(text) - len(_LINE)))
+                if self._columns is not None:
+                    self._table, self._counted, self._newlines = target_of(text[edge:end]), end, 0
+                edge, line = self._find_edge(position), self._find_line(position)
+        unclear = len(_LINE) if self._columns is None or not self._dumps.key else _EVENT_BYTES
+        self._keep(max(position, len(text) - unclear))
 
     def _find_edge(self, position: int) -> int:
         """Return where the data of a COPY end, or where the next one begins; -1 when not in this text."""
-        return self._text.find(_COPY if self._columns is None else _END_OF_COPY, position)
+        if self._columns is None:
+            return self._text.find(_COPY, position)
+        # Backwards it is found to be absent, which it nearly always is, in less than half the time.
+        if self._text.rfind(_END_OF_COPY, position) < 0:
+            return -1
+        return self._text.find(_END_OF_COPY, position)
+
+    def _find_line(self, position: int) -> int:
+        """Return where the next header or end may be; -1 when there is none in this text, or when none can count."""
+        if self._columns is None or not self._dumps.key:
+            return self._text.find(_LINE, position)
+        # Only what carries the key of the dump can count in its rows, and so long a text is found much faster.
+        key = self._text.find(b"restrict " + self._dumps.key, position)
+        return self._text.rfind(_LINE, position, key) if key >= 0 else -1
 
     def _keep(self, position: int) -> None:
         """Drop what lies before *position*, but for the little that belongs to an event there."""
+        if self._columns is not None:
+            if self._report.counting:
+                self._newlines += self._text.count(b"\n", self._counted, position)
+            self._counted = position
+        else:
+            self._look_outside(position)
         start = max(0, position - _BEFORE_LINE)
+        self._counted -= start
+        self._outside -= start
         self._base += start
         self._text = self._text[start:]
         self._from = position - start
+
+    def _look_outside(self, end: int) -> None:
+        """Look at what stands before *end* outside of table data and was not looked at before."""
+        text = self._text[self._outside : end]
+        if not text:
+            return
+        self._outside = end
+        entries = self._edge + text
+        self._edge = entries[-len(_OF_DATA) :]
+        follows = self._data_may_follow
+        self._data_may_follow = self._is_data(entries, len(entries), follows)
+        if self._report.structure:
+            insert = -1 if self._inserts else entries.find(_INSERT)
+            self._inserts = self._inserts or (insert >= 0 and self._is_data(entries, insert, follows))
+            self._commands.feed(text)
+
+    @staticmethod
+    def _is_data(entries: bytes, end: int, otherwise: bool) -> bool:
+        """Return whether what stands at *end* belongs to the data of a table, *otherwise* when no entry says so.
+
+        The body of a function may look like the data of a table, but its entry does not say so.
+        """
+        data, other = entries.rfind(_OF_DATA, 0, end), entries.rfind(_OF_OTHERS, 0, end)
+        return data > other if data >= 0 or other >= 0 else otherwise
+
+    def _end_of_table(self, edge: int) -> None:
+        """Take note of how many rows there were: a newline ends each, and one ends the statement before the first."""
+        self._tables.add(self._table)
+        if self._report.counting:
+            rows = self._newlines + self._text.count(b"\n", self._counted, edge)
+            self._rows[self._table] = self._rows.get(self._table, 0) + rows
 
     def _event(self, line: int) -> int:
         """Take note of the header or the end whose middle line begins at *line*; return where to look on."""
@@ -199,6 +272,7 @@ class PlainDump:
             if not (self._dumps.keyed or key or match["end"]):
                 self._dumps.cut = True
             self._columns = None
+            self._outside = match.end() - 1
         if match["end"]:
             self._dumps.ended(cluster, key, self._base + match.end())
         else:
@@ -212,6 +286,11 @@ class PlainDump:
         problem = self._verdict()
         if problem is not None:
             self._report.problems.append(problem)
+        # In what is left of half a dump nobody can tell where a quote is open.
+        if self._commands.found and (problem is None or problem.code != "backup.incomplete_dump"):
+            named = ", ".join(f"\\{name}" for name in self._commands.found)
+            what = f"holds commands that psql would run, and that no dump program writes: {named}"
+            self._report.problems.append(Problem("backup.meta_command", self._layer, what))
         if self._crlf:
             what = "has Windows line endings (CRLF), as a terminal or a text-mode copy makes them"
             self._report.problems.append(Problem("backup.line_endings", self._layer, what, fatal=False))
@@ -245,15 +324,29 @@ class PlainDump:
             return None
         return self._tail[len(self._tail) - length :]
 
+    @property
+    def created(self) -> str | None:
+        """When the dump was taken, which it says only with ``--verbose``: a local time of the host that dumped."""
+        started = _STARTED.search(self._head.replace(b"\r\n", b"\n"))
+        return started[1].decode("ascii").replace(" ", "T") if started else None
+
     def _describe(self, complete: bool) -> Dump:
         head = self._head.replace(b"\r\n", b"\n")
         versions = {match[1]: match[2].decode("ascii") for match in _VERSION.finditer(head)}
+        encoding = _ENCODING.search(head)
         connect = None if self._dumps.cluster else _CONNECT.search(head)
         return Dump(
             database=connect[1].strip(b'"').replace(b'""', b'"').decode("utf-8", "replace") if connect else None,
             server_version=versions.get(b"from database"),
             tool_version=versions.get(b"by pg_dump"),
             complete=complete,
+            tables=len(self._tables),
+            counted=self._report.counting,
+            rows=self._rows,
+            encoding=encoding[1].decode("ascii") if encoding else None,
+            created=self.created,
+            inserts=self._inserts,
+            cluster=self._dumps.cluster,
         )
 
 
@@ -267,17 +360,6 @@ def _end_of_statement(text: bytes, position: int) -> int:
         position = text.find(b'"', quote + 1) + 1
         if not position:
             return -1
-
-
-def _columns_of(statement: bytes) -> int | None:
-    """Return how many columns a COPY of ``pg_dump`` names; ``None`` when the text is none."""
-    if not statement.endswith(_FROM_STDIN):
-        return None
-    target = _QUOTED.sub(b"x", statement[: -len(_FROM_STDIN)])
-    columns = _COLUMNS.search(target)
-    if columns is not None:
-        return columns[1].count(b",") + 1
-    return 0 if target.endswith(b" ") else None  # a table without columns leaves two blanks
 
 
 def _is_comment(rest: bytes) -> bool:

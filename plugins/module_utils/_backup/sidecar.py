@@ -16,8 +16,9 @@ LISTS = ("SHA256SUMS", "SHA256SUMS.txt", "sha256sums", "sha256sums.txt", "sha256
 # What stands beside backups and is none.
 COMPANIONS = (
     *SUFFIXES,
-    *(".sha512", ".sha512sum", ".sha1", ".sha1sum", ".md5", ".md5sum", ".b2", ".b3", ".sig", ".minisig"),
-    *(".manifest", ".manifest.json"),
+    *(".sha512", ".sha512sum", ".sha1", ".sha1sum", ".md5", ".md5sum", ".b2", ".b3"),
+    *(".sig", ".minisig", ".asc.sig", ".gpgsig", ".sha256.asc", ".json.asc", "SHA256SUMS.asc"),
+    *(".manifest", ".manifest.json", ".members"),
 )
 COMPANION_NAMES = frozenset((*LISTS, "SHA512SUMS", "SHA1SUMS", "MD5SUMS", "B2SUMS"))
 
@@ -80,3 +81,14 @@ class Digests:
         whole = [entry for entry in named if os.path.normpath(os.path.join(directory, entry.name)) == path]
         candidates = whole or named or (self._entries if own else [])
         return candidates[-1] if len({entry.sha256 for entry in candidates}) == 1 else None
+
+    def by_name(self, directory: str) -> dict[str, str]:
+        """Return the digests of the files below *directory*, by their names relative to it; others are left out."""
+        named: dict[str, str] = {}
+        for entry in self._entries:
+            name = os.path.normpath(entry.name) if entry.name else ""
+            if os.path.isabs(name):
+                name = os.path.relpath(name, directory)
+            if name and not name.startswith("../"):
+                named[name] = entry.sha256
+        return named

@@ -205,6 +205,18 @@ class Session:
             timer.join()
             line.close()
 
+    def abort(self) -> None:
+        """Break the connection: a statement that waits in another thread raises ``ServerError``.
+
+        Closing it would wait for that statement.
+        """
+        try:
+            line = socket.socket(fileno=os.dup(self._connection.fileno()))
+        except (self._driver.Error, OSError):
+            return  # it is broken already
+        with line:
+            _break(line)
+
     def decode_any_name(self) -> None:
         """Read the names of a database without an encoding byte by byte, so that they go back as they came."""
         if self._connection.info.parameter_status("server_encoding") != "SQL_ASCII":

@@ -30,9 +30,9 @@ def recorded(name: str) -> bytes:
     return (RECORDED / name).read_bytes()
 
 
-def cuts(whole: bytes) -> list[int]:
+def cuts(whole: bytes, step: int = 7) -> list[int]:
     """Sizes at which to cut *whole*: all over it, and each of the last."""
-    return sorted({*range(1, len(whole), 7), *range(max(1, len(whole) - 40), len(whole))})
+    return sorted({*range(1, len(whole), step), *range(max(1, len(whole) - 40), len(whole))})
 
 
 def without_keys(dump: bytes) -> bytes:
@@ -40,13 +40,22 @@ def without_keys(dump: bytes) -> bytes:
     return re.sub(rb"\n\\(un)?restrict [A-Za-z0-9]+\n", b"", dump)
 
 
-def look(name: str, data: bytes, step: int = 1 << 16, limits: model.Limits = LIMITS) -> model.Content:
+def look(
+    name: str,
+    data: bytes,
+    step: int = 1 << 16,
+    limits: model.Limits = LIMITS,
+    decrypt: model.Decrypt = model.Decrypt(),  # noqa: B008  it is frozen
+) -> model.Content:
     """What one pass shows over *data*, read in pieces of *step* bytes from a file called *name*."""
-    inspection = Inspection(name, limits, Deadline(None))
-    for start in range(0, len(data), step):
-        inspection.feed(data[start : start + step])
-    inspection.finish()
-    return inspection.result("", len(data), 0.0)
+    inspection = Inspection(name, model.Reading(limits, decrypt), Deadline(None))
+    try:
+        for start in range(0, len(data), step):
+            inspection.feed(data[start : start + step])
+        inspection.finish()
+        return inspection.result("", len(data), 0.0)
+    finally:
+        inspection.close()
 
 
 def codes(content: model.Content) -> list[str]:
@@ -89,8 +98,12 @@ def archive(
     count: int | None = None,
     blocks: bytes | None = None,
     piece_bytes: int = 4096,
+    filed: bool = False,
 ) -> bytes:
-    """A custom-format archive, written by the rules of pg_dump's own source and not by those of the reader."""
+    """A custom-format archive, written by the rules of pg_dump's own source and not by those of the reader.
+
+    With *filed* it is the `toc.dat` of one whose data are in files: an entry with data ends in the name of its file.
+    """
 
     def number(value: int) -> bytes:
         return bytes([value < 0]) + abs(value).to_bytes(integer, "little")
@@ -98,7 +111,7 @@ def archive(
     def text(value: str | None) -> bytes:
         return number(-1) if value is None else number(len(value.encode())) + value.encode()
 
-    out = b"PGDMP" + bytes([*version, 0, integer, offset, 1])
+    out = b"PGDMP" + bytes([*version, 0, integer, offset, 3 if filed else 1])
     if version >= (1, 15):
         out += bytes([{"none": 0, "gzip": 1, "lz4": 2, "zstd": 3}[compression] if algorithm is None else algorithm])
     else:
@@ -118,7 +131,13 @@ def archive(
             out += number(114)
         out += text("postgres") + text(change("oids", "false"))
         out += b"".join(map(text, change("dependencies", ("7", "8")))) + number(-1)
-        out += bytes([entry.offset[0]]) + entry.offset[1].to_bytes(offset, "little")
+        if filed:
+            own = f"{entry.number}.dat" if isinstance(entry.data, bytes) else "blobs.toc" if entry.data else ""
+            out += text(change("file", own))
+        else:
+            out += bytes([entry.offset[0]]) + entry.offset[1].to_bytes(offset, "little")
+    if filed:
+        return out
     if blocks is not None:
         return out + blocks
 
@@ -209,7 +228,8 @@ def sidecar(**changes: Any) -> model.Sidecar:
 
 def daily(count: int, *, first_age: timedelta = HOUR, **changes: Any) -> tuple[model.BackupFile, ...]:
     """*count* files a day apart, newest first, of which that one is selected."""
-    return tuple(backup(first_age + n * DAY, selected=n == 0, **changes) for n in range(count))
+    digests = [{"sidecar": sidecar(sha256=f"{n:064x}")} if n else {} for n in range(count)]
+    return tuple(backup(first_age + n * DAY, selected=n == 0, **digests[n] | changes) for n in range(count))
 
 
 def found(*files: model.BackupFile, **changes: Any) -> model.Found:

@@ -21,9 +21,12 @@ SQL, DUMP = recorded("18.sql"), recorded("18-gzip.dump")
 PACKED = gzip.compress(SQL)
 
 
-def write(directory: Path, age: timedelta, data: bytes = PACKED, end: str = "sql.gz", sidecar: bool = True) -> Path:
-    """A backup as a careful job leaves it: mode 0600, dated, with its digest beside it."""
+def write(
+    directory: Path, age: timedelta, data: bytes | None = None, end: str = "sql.gz", sidecar: bool = True
+) -> Path:
+    """A backup as a careful job leaves it: mode 0600, dated inside too, with its digest beside it."""
     directory.mkdir(parents=True, exist_ok=True)
+    data = gzip.compress(SQL, mtime=(NOW - age).timestamp()) if data is None else data
     path = directory / f"shop-{NOW - age:%Y%m%dT%H%M%SZ}.{end}"
     path.write_bytes(data)
     path.chmod(0o600)
@@ -41,7 +44,7 @@ def shop(directory: Path, **options: Any) -> dict[str, Any]:
     return {"name": "shop", "pattern": f"{directory}/shop-*", **options}
 
 
-def test_a_good_series_is_ok_and_fully_assured(tmp_path: Path) -> None:
+def test_a_good_series_is_ok(tmp_path: Path) -> None:
     paths = nightly(tmp_path)
     result = run(series=[shop(tmp_path)], select="all")
     assert result["changed"] is False
@@ -50,7 +53,13 @@ def test_a_good_series_is_ok_and_fully_assured(tmp_path: Path) -> None:
     assert result["summary"]["counts"] == {"ok": 6, "info": 0, "warning": 0, "unknown": 0, "critical": 0}
     assert [record["path"] for record in result["files"]] == [str(path) for path in paths]
     for record in result["files"]:
-        assert (record["assurance"], record["unproven"], record["level_reached"]) == ("full", [], "integrity")
+        assert (record["assurance"], record["unproven"], record["level_reached"]) == (
+            "partial",
+            ["completeness"],  # no manifest says what its maker had
+            "structure",
+        )
+    size = result["series"][0].pop("trend")["size"]
+    assert (size["points"], size["per_day"] < 10, size["in_90_days"] > 1000) == (5, True, True)
     assert result["series"] == [
         {
             "name": "shop",
@@ -66,7 +75,7 @@ def test_a_good_series_is_ok_and_fully_assured(tmp_path: Path) -> None:
     assert result["metrics"] == [
         {"name": "backup_count", "value": 5, "unit": "count", "labels": {"series": "shop"}},
         {"name": "backup_age_seconds", "value": 3600, "unit": "seconds", "labels": {"series": "shop"}},
-        {"name": "backup_size_bytes", "value": len(PACKED), "unit": "bytes", "labels": {"series": "shop"}},
+        {"name": "backup_size_bytes", "value": paths[0].stat().st_size, "unit": "bytes", "labels": {"series": "shop"}},
     ]
 
 
@@ -76,7 +85,11 @@ def test_a_good_series_without_digests_is_no_warning(tmp_path: Path) -> None:
     assert told(result) == [("manifest_missing", "info", "shop")]
     assert result["summary"]["worst"] == "info"
     (record,) = result["files"]
-    assert (record["status"], record["assurance"], record["unproven"]) == ("ok", "partial", ["producer_digest"])
+    assert (record["status"], record["assurance"], record["unproven"]) == (
+        "ok",
+        "partial",
+        ["completeness", "producer_digest"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,6 +106,7 @@ def test_without_a_digest_the_format_decides_what_is_unproven(
 ) -> None:
     write(tmp_path, HOUR, data, end, sidecar=False)
     (record,) = run(series=[shop(tmp_path)])["files"]
+    doubts = sorted([*doubts, "completeness"])
     assert (record["status"], record["assurance"], record["unproven"]) == ("ok", "partial", doubts)
     assert record["dump"]["complete"] is True
 
@@ -111,10 +125,10 @@ def test_the_records_say_all_that_is_known_of_a_file(tmp_path: Path) -> None:
         "taken_at": "2026-11-22T03:13:00Z",
         "time_from": "name",
         "chain": ["gzip", "pgdump-plain"],
-        "level_requested": "integrity",
+        "level_requested": "structure",
         "level_reached": "presence",
         "assurance": "partial",
-        "unproven": ["content"],
+        "unproven": ["completeness", "content"],
         "status": "critical",
         "findings": [{"code": "backup.truncated", "severity": "critical", "layer": "gzip", "offset": len(PACKED) - 40}],
         "digests": {"stored_sha256": hashlib.sha256(PACKED[:-40]).hexdigest()},
@@ -152,12 +166,12 @@ def test_bad_ones_hide_no_others_and_come_first(tmp_path: Path) -> None:
 
 
 def test_one_that_cannot_be_read_yet_is_unknown_and_never_ok(tmp_path: Path) -> None:
-    write(tmp_path, HOUR, b"\x28\xb5\x2f\xfd" + bytes(500), "sql.zst")
+    write(tmp_path, HOUR, b"7z\xbc\xaf\x27\x1c" + bytes(500), "dump")
     result = run(series=[shop(tmp_path)])
     assert told(result)[0][:2] == ("unsupported", "unknown")
     assert result["summary"]["worst"] == "unknown"
     (record,) = result["files"]
-    assert (record["chain"], record["level_reached"], record["assurance"]) == (["zstd"], "presence", "partial")
+    assert (record["chain"], record["level_reached"], record["assurance"]) == (["7z"], "presence", "partial")
 
 
 def test_presence_says_that_the_content_is_unproven(tmp_path: Path) -> None:
@@ -166,7 +180,7 @@ def test_presence_says_that_the_content_is_unproven(tmp_path: Path) -> None:
     assert result["findings"] == []
     (record,) = result["files"]
     assert (record["level_requested"], record["level_reached"]) == ("presence", "presence")
-    assert (record["assurance"], record["unproven"]) == ("partial", ["content", "producer_digest"])
+    assert (record["assurance"], record["unproven"]) == ("partial", ["completeness", "content", "producer_digest"])
     assert (record["chain"], record["digests"], record["seconds"]) == ([], {}, 0.0)
 
 
@@ -246,4 +260,4 @@ def test_sha256sum_agrees_with_what_is_verified(tmp_path: Path) -> None:
     (tmp_path / "first").rename(tmp_path / "second")
     result = run(series=[shop(tmp_path / "second")], select="all")
     assert result["findings"] == []
-    assert {record["assurance"] for record in result["files"]} == {"full"}
+    assert {tuple(record["unproven"]) for record in result["files"]} == {("completeness",)}

@@ -15,11 +15,10 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._backup.codes impor
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.evaluate import (
     evaluate,
     gaps,
-    level_reached,
     severity_of_age,
-    unproven,
     unusual_size,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.judge import level_reached, unproven
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.model import (
     Failure,
     Found,
@@ -155,7 +154,7 @@ def test_a_backup_in_the_future_is_not_believed() -> None:
     assert told(found(ahead, *daily(3))) == {"future_dated": WARNING}
     assert told(found(ahead, *daily(3, first_age=3 * DAY))) == {"future_dated": WARNING, "stale": CRITICAL}
     assert told(found(ahead)) == {"future_dated": UNKNOWN}
-    assert told(found(backup(-timedelta(minutes=9)), *daily(1))) == {}  # clocks differ
+    assert told(found(backup(-timedelta(minutes=9)), *daily(2)[1:])) == {}  # clocks differ
 
 
 # --- gaps, number, sizes
@@ -271,7 +270,8 @@ def test_a_missing_series_names_what_was_begun() -> None:
 
 
 def test_backups_without_a_digest_are_one_info_of_the_series_and_no_finding_of_the_file() -> None:
-    finding = only(found(*daily(3, sidecar=None)))
+    first, *others = daily(3)
+    finding = only(found(replace(first, sidecar=None), *others))
     assert (finding.code, finding.severity, finding.subject) == ("backup.manifest_missing", INFO, "shop")
 
 
@@ -321,10 +321,12 @@ def test_a_file_that_was_changed_after_its_digest_is_said_to_be() -> None:
         ({"kind": model.SOCKET}, {"not_a_backup": CRITICAL}),
         ({"kind": model.DEVICE}, {"not_a_backup": CRITICAL}),
         ({"kind": model.DANGLING}, {"unreadable": UNKNOWN}),
-        ({"kind": model.DIRECTORY}, {"unsupported": UNKNOWN}),
+        ({"kind": model.DIRECTORY, "size": 0}, {"empty": CRITICAL}),
+        ({"kind": model.DIRECTORY}, {}),
         ({"failure": Failure(model.UNREADABLE, "cannot be read: Input/output error")}, {"unreadable": UNKNOWN}),
         ({"failure": Failure(model.TIMED_OUT, "was not begun")}, {"timeout": UNKNOWN}),
         ({"failure": Failure(model.CHANGING, "changed while it was read")}, {"partial_upload": UNKNOWN}),
+        ({"failure": Failure(model.KILLED, "could not be judged")}, {"killed": UNKNOWN}),
     ],
 )
 def test_what_cannot_be_read_is_told_as_what_it_is(changes: dict[str, Any], expected: dict[str, Severity]) -> None:
@@ -376,29 +378,33 @@ def test_a_file_of_two_series_is_told_once() -> None:
 @pytest.mark.parametrize(
     ("changes", "level", "doubts"),
     [
-        ({}, "integrity", []),
-        ({"sidecar": None}, "integrity", ["producer_digest"]),
-        ({"content": content(unproven=("toc", "values"))}, "integrity", []),  # the digest vouches for them
+        ({}, "integrity", ["completeness"]),
+        ({"sidecar": None}, "integrity", ["completeness", "producer_digest"]),
+        (
+            {"content": content(unproven=("toc", "values"))},
+            "integrity",
+            ["completeness"],
+        ),  # the digest vouches for them
         (
             {"content": content(unproven=("toc", "values")), "sidecar": None},
             "integrity",
-            ["producer_digest", "toc", "values"],
+            ["completeness", "producer_digest", "toc", "values"],
         ),
         (
             {"content": content(unproven=("values",)), "sidecar": sidecar(sha256="b" * 64)},
             "integrity",
-            ["producer_digest", "values"],
+            ["completeness", "producer_digest", "values"],
         ),
-        ({"content": None}, "presence", ["content", "producer_digest"]),
-        ({"content": content(unproven=("content",), whole=False)}, "presence", ["content"]),
+        ({"content": None}, "presence", ["completeness", "content", "producer_digest"]),
+        ({"content": content(unproven=("content",), whole=False)}, "presence", ["completeness", "content"]),
         (
             {"content": content(Problem("backup.unsupported", "x", "is x"), unproven=("content",))},
             "presence",
-            ["content"],
+            ["completeness", "content"],
         ),
     ],
 )
 def test_what_is_unproven_is_said(changes: dict[str, Any], level: str, doubts: list[str]) -> None:
     file = backup(**changes)
-    assert level_reached(file) == level
+    assert level_reached(file, model.INTEGRITY) == level
     assert unproven(file) == doubts

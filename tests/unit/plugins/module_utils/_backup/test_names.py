@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._backup.names import promised_formats, refined, time_in
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.names import (
+    foreign_time,
+    promised_formats,
+    refined,
+    time_in,
+)
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -158,3 +163,58 @@ def test_a_day_is_refined_by_the_time_of_the_file_when_both_agree() -> None:
 )
 def test_a_name_promises_formats(name: str, formats: list[str]) -> None:
     assert promised_formats(name) == formats
+
+
+# --- what other programs write
+
+
+@pytest.mark.parametrize(
+    ("path", "instant", "exact"),
+    [
+        ("1763776800_2026_11_22_17.0.0_gitlab_backup.tar", "2025-11-22T02:00:00+00:00", True),
+        ("backup-1763776800.sql.gz", "2025-11-22T02:00:00+00:00", True),
+        ("PG_shop.22-November-2026.dmp", "2026-11-22", False),
+        ("PG_shop.02-Mar-2026.dmp", "2026-03-02", False),
+        ("shop_2026-11-22_02h00m.Sunday.sql.gz", "2026-11-22T02:00:00", True),
+        ("weekly/shop-202647.sql.gz", "2026-11-16", False),
+        ("monthly/shop-202611.sql.gz", "2026-11-01", False),
+        ("shop-2026112202.sql.gz", None, False),
+        ("shop-99-Foo-2026.dmp", None, False),
+        ("weekly/shop-202659.sql.gz", None, False),
+    ],
+)
+def test_the_names_that_other_programs_give(path: str, instant: str | None, exact: bool) -> None:
+    time = foreign_time(path)
+    if instant is None:
+        assert time is None
+        return
+    assert time is not None
+    assert time.instant.isoformat().startswith(instant)
+    assert time.to_the_day is not exact
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern", "instant"),
+    [
+        ("db-22.11.26.sql", r"(?P<day>\d\d)\.(?P<month>\d\d)\.(?P<year>\d\d)\.sql", "2026-11-22T00:00:00"),
+        (
+            "d2026/m11/d22/h02.dump",
+            r"d(?P<year>\d{4})/m(?P<month>\d\d)/d(?P<day>\d\d)/h(?P<hour>\d\d)",
+            "2026-11-22T02:00:00",
+        ),
+        ("x-1700000000.tar", r"-(?P<epoch>\d+)\.", "2023-11-14T22:13:20+00:00"),
+        ("x-2026-13.tar", r"(?P<year>\d{4})-(?P<month>\d\d)", None),
+        ("anything", r"(?P<year>\d{4})", None),
+    ],
+)
+def test_a_pattern_of_ones_own(path: str, pattern: str, instant: str | None) -> None:
+    time = foreign_time(path, pattern)
+    assert (time.instant.isoformat() if time is not None else None) == instant
+
+
+def test_a_week_or_a_month_is_refined_by_the_time_of_its_last_change() -> None:
+    week = foreign_time("weekly/shop-202647.sql.gz")
+    assert week is not None
+    monday = datetime(2026, 11, 16, tzinfo=UTC)
+    assert refined(monday, monday + timedelta(days=5), week.span) == monday + timedelta(days=5)
+    assert refined(monday, monday + timedelta(days=9), week.span) == monday

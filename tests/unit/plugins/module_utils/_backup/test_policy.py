@@ -26,7 +26,7 @@ def test_the_defaults_are_those_of_a_nightly_dump() -> None:
     (shop,) = made.series
     assert (shop.every, shop.grace, shop.warning_age, shop.critical_age) == (86400, 7200, 26 * 3600, 48 * 3600)
     assert (shop.max_age, shop.min_size, shop.min_count, shop.gap_window) == (0, 0, 1, 7)
-    assert (shop.level, shop.time_from, shop.zone, shop.named) == ("integrity", "name", None, True)
+    assert (shop.level, shop.time_from, shop.zone, shop.named) == ("structure", "name", None, True)
     assert shop.size_band == SizeBand(14, 3.5, 10 << 20, True)
     assert (made.select, made.seconds, made.seconds_per_file) == ("latest", 3600, 1800)
     assert (made.limits.max_expanded, made.limits.max_ratio, made.limits.max_depth) == (1 << 40, 250, 6)
@@ -50,7 +50,7 @@ def test_what_a_series_says_wins_over_what_is_said_for_all() -> None:
         series=[{**SHOP, **own}, {**SHOP, "name": "other"}], max_age="9h", min_size="2MiB", size_band={"factor": 9}
     ).series
     assert (mine.max_age, mine.min_size, mine.level) == (3 * 3600, 1 << 20, "presence")
-    assert (other.max_age, other.min_size, other.level) == (9 * 3600, 2 << 20, "integrity")
+    assert (other.max_age, other.min_size, other.level) == (9 * 3600, 2 << 20, "structure")
     assert mine.size_band == SizeBand(3, 3.5, 10 << 20, True)
     assert other.size_band == SizeBand(14, 9, 10 << 20, True)
     assert mine.zone == ZoneInfo("Europe/Berlin")
@@ -111,8 +111,14 @@ def test_a_size_band_can_be_switched_off() -> None:
         ),
         ({"series": [{**SHOP, "time_zone": "../etc/passwd"}]}, "is no time zone that this host knows"),
         ({"series": [{**SHOP, "time_form": "name"}]}, "Unsupported parameters"),
-        ({"series": [{**SHOP, "level": "deep"}]}, "value of level must be one of: presence, integrity, got: deep"),
-        ({"series": [SHOP], "level": "restore"}, "value of level must be one of: presence, integrity, got: restore"),
+        (
+            {"series": [{**SHOP, "level": "deep"}]},
+            "value of level must be one of: presence, integrity, structure, restore, got: deep",
+        ),
+        (
+            {"series": [SHOP], "level": "restored"},
+            "value of level must be one of: presence, integrity, structure, restore, got: restored",
+        ),
         ({"series": [SHOP], "select": "some"}, "value of select must be one of: latest, all"),
         ({"series": [SHOP], "timeout": "0"}, "timeout is 0."),
         ({"series": [SHOP], "timeout_per_file": "1"}, "timeout_per_file: '1' has no unit"),

@@ -1,0 +1,293 @@
+"""`backup_restore`: databases and directories that are replaced by what a backup holds, and kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg2 import sql
+
+from tests.bed.postgres import Cluster, cache_directory, find_or_bring
+from tests.integration.module import CHECKOUT, Answer, run_module
+from tests.integration.playbook import Fleet
+
+HOST = "db1"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster(find_or_bring(None, cache_directory()), name="live") as running:
+        yield running
+
+
+@dataclass
+class Place:
+    """A database with two tables, a dump of it, and the options to restore that."""
+
+    cluster: Cluster
+    folder: Path
+    database: str = field(default_factory=lambda: f"shop_{secrets.token_hex(3)}")
+
+    def execute(self, text: str) -> list[tuple[Any, ...]]:
+        return self.cluster.execute(text, database=self.database)
+
+    @property
+    def dump(self) -> Path:
+        return self.folder / "shop.dump"
+
+    @property
+    def safety(self) -> Path:
+        return self.folder / "safety"
+
+    def fill(self) -> None:
+        self.cluster.execute(f"CREATE DATABASE {self.database}")
+        self.execute(
+            "CREATE TABLE orders (id serial PRIMARY KEY, note text); "
+            "INSERT INTO orders (note) SELECT 'note ' || n FROM generate_series(1, 300) n; CREATE TABLE other (n int)"
+        )
+
+    def write(self, *options: str, name: str = "shop.dump") -> Path:
+        path = self.folder / name
+        argv = [str(self.cluster.binaries.tool("pg_dump")), *(options or ("-Fc",)), "-f", str(path), self.database]
+        subprocess.run(argv, check=True, env=self.cluster.client_environment())
+        path.chmod(0o600)
+        return path
+
+    def options(self, **more: Any) -> dict[str, Any]:
+        return {
+            "path": str(self.dump), "host": HOST, "login_host": "127.0.0.1", "login_port": self.cluster.port,
+            "login_user": self.cluster.user, "login_password": self.cluster.password, "jobs": 2,
+            "bin_dir": str(self.cluster.binaries.directory), "safety_directory": str(self.safety), **more,
+        }  # fmt: skip
+
+    def restore(self, check_mode: bool = False, **more: Any) -> Answer:
+        return run_module(self.folder, "backup_restore", self.options(**more), check_mode=check_mode)
+
+    def databases(self) -> list[str]:
+        listed = self.cluster.execute(
+            "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY 1", [self.database]
+        )
+        return [row[0] for row in listed]
+
+
+@pytest.fixture
+def place(cluster: Cluster) -> Iterator[Place]:
+    folder = Path(tempfile.mkdtemp(prefix="upkeep-test-live-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    made = Place(cluster, folder)
+    made.fill()
+    made.write()
+    yield made
+    for name in made.databases():
+        cluster.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    shutil.rmtree(folder)
+
+
+def codes(answer: Answer) -> dict[str, str]:
+    return {one["code"]: one["severity"] for one in answer.result["findings"]}
+
+
+def count(place: Place, database: str = "") -> int:
+    ((rows,),) = place.cluster.execute("SELECT count(*) FROM orders", database=database or place.database)
+    return int(rows)
+
+
+def test_without_the_confirmation_nothing_is_touched(place: Place) -> None:
+    for given in ({}, {"confirm": f"{place.database}@db2"}):
+        answer = place.restore(**given)
+        assert answer.how == "FAILED"
+        assert f"exactly: {place.database}@{HOST}" in answer.result["msg"]
+        assert "backups_restore_confirm" in answer.result["msg"]
+        assert answer.result["changed"] is False
+    answer = place.restore(check_mode=True)
+    assert answer.how == "CHANGED"
+    assert codes(answer) == {"backup.recovery_planned": "info"}
+    assert answer.result["confirmation"] == f"{place.database}@{HOST}"
+    assert [one["status"] for one in answer.result["actions"]] == ["planned"] * 3
+    assert (place.databases(), place.safety.exists()) == ([place.database], False)
+
+
+def test_the_backup_takes_the_place_and_the_old_one_is_kept(place: Place) -> None:
+    place.execute("INSERT INTO orders (note) SELECT 'later' FROM generate_series(1, 50); ANALYZE orders")
+    place.cluster.execute(f"ALTER DATABASE {place.database} SET work_mem = '7MB'")
+    place.cluster.execute(f"COMMENT ON DATABASE {place.database} IS 'the shop''s'")
+    place.cluster.execute(f"ALTER DATABASE {place.database} CONNECTION LIMIT 41")
+    in_use = place.cluster.connect(place.database)
+    try:
+        answer = place.restore(confirm=f"{place.database}@{HOST}")
+    finally:
+        in_use.close()
+    assert answer.how == "CHANGED", answer.result
+    assert codes(answer) == {"backup.recovered": "ok", "backup.recovery_loses": "warning"}
+    assert answer.result["plan"]["lost"]["rows"] == {"public.orders": 50}
+    before = answer.result["plan"]["before_name"]
+    assert place.databases() == [place.database, before]
+    assert (count(place), count(place, before)) == (300, 350)
+    assert place.execute("SHOW work_mem") == [("7MB",)]
+    ((limit, comment),) = place.execute(
+        "SELECT datconnlimit, shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
+    )
+    assert (limit, comment) == (41, "the shop's")
+    (saved,) = answer.result["safety_backups"]
+    assert Path(saved).stat().st_size > 0
+    assert place.cluster.password not in str(answer.result)
+
+
+@pytest.mark.parametrize("form", [("--create", "--clean"), ("-Ft",)])
+def test_other_formats_and_a_new_database(place: Place, form: tuple[str, ...]) -> None:
+    path = place.write(*form, name="other.sql" if form[0] == "--create" else "other.tar")
+    fresh = f'{place.database} ünd "neu"'
+    answer = place.restore(path=str(path), database=fresh, confirm=f"{fresh}@{HOST}")
+    assert answer.how == "CHANGED", answer.result
+    assert codes(answer) == {"backup.recovered": "ok"}
+    assert place.databases() == [place.database, fresh]
+    assert count(place, fresh) == 300
+
+
+def test_what_is_not_known_to_be_good_is_not_restored(place: Place) -> None:
+    place.dump.write_bytes(place.dump.read_bytes()[:-100])
+    answer = place.restore(confirm=f"{place.database}@{HOST}")
+    assert answer.how == "FAILED"
+    assert codes(answer)["backup.truncated"] == "critical"
+    assert "as it was" in answer.result["msg"]
+    assert (place.databases(), count(place)) == ([place.database], 300)
+
+
+def test_a_load_that_fails_leaves_the_old_one_in_place(place: Place) -> None:
+    place.cluster.execute("CREATE ROLE gone")
+    place.execute("ALTER TABLE other OWNER TO gone")
+    path = place.write("-Fp", name="shop.sql")
+    place.execute("ALTER TABLE other OWNER TO postgres")
+    place.cluster.execute("DROP ROLE gone")
+    answer = place.restore(path=str(path), database=place.database, confirm=f"{place.database}@{HOST}")
+    assert answer.how == "FAILED"
+    assert codes(answer) == {"backup.globals_missing": "critical"}
+    assert "role gone" in answer.result["msg"]
+    assert (place.databases(), count(place)) == ([place.database], 300)
+    wanted = {"path": str(path), "database": place.database, "owners": "leave_out", "safety_backup": False}
+    answer = place.restore(**wanted, confirm=f"{place.database}@{HOST}")
+    assert answer.how == "CHANGED", answer.result
+    assert len(place.databases()) == 2
+
+
+def test_a_killed_run_changes_nothing_and_the_next_clears_up(place: Place) -> None:
+    place.execute("INSERT INTO other SELECT n FROM generate_series(1, 400000) n")
+    place.write("-Fc", "-Z0")
+    unfinished = f"{place.database}_restoring_20200101T000000Z"
+    place.cluster.execute(f'CREATE DATABASE "{unfinished}"')
+    assert kill_while_loading(place) == -signal.SIGKILL
+    assert count(place) == 300
+    answer = place.restore(confirm=f"{place.database}@{HOST}", safety_backup=False)
+    assert answer.how == "CHANGED", answer.result
+    assert sorted(place.databases()) == sorted([place.database, answer.result["plan"]["before_name"]])
+
+
+CHILD = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from datetime import datetime, timezone
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.recover.argspec import ARGUMENT_SPEC
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.recover.run import recover
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import validate
+params = validate("backup_restore", ARGUMENT_SPEC, json.load(sys.stdin)).params
+recover(params, datetime.now(timezone.utc))
+"""
+
+
+def start(place: Place) -> subprocess.Popen[str]:
+    """Start a restore in a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(CHECKOUT / "playbooks" / "collections")], stdin=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    json.dump(place.options(confirm=f"{place.database}@{HOST}", safety_backup=False), process.stdin)
+    process.stdin.close()
+    return process
+
+
+def kill_while_loading(place: Place) -> int:
+    """Kill the run as soon as the new database is there; return how it ended."""
+    process = start(place)
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        fresh = [name for name in place.databases() if "_restoring_" in name and "20200101" not in name]
+        if fresh:
+            os.kill(process.pid, signal.SIGKILL)
+            break
+        time.sleep(0.01)
+    return process.wait()
+
+
+@pytest.mark.soak
+def test_killed_at_many_moments_the_live_database_is_whole(place: Place) -> None:
+    """Whenever it is killed, there is a database of the name, with its rows, and the next run clears up."""
+    place.execute("INSERT INTO other SELECT n FROM generate_series(1, 100000) n")
+    place.write("-Fc", "-Z0")
+    chance = random.Random(3)
+    for _moment in range(24):
+        process = start(place)
+        time.sleep(chance.uniform(0.1, 3.0))
+        process.kill()
+        process.wait()
+        assert count(place) == 300
+    answer = place.restore(confirm=f"{place.database}@{HOST}", safety_backup=False)
+    assert answer.how == "CHANGED", answer.result
+    assert [name for name in place.databases() if "_restoring_" in name] == []
+
+
+def test_a_directory_is_exchanged_and_the_old_one_kept(tmp_path: Path) -> None:
+    live = tmp_path / "app" / "uploads"
+    (live / "sub").mkdir(parents=True)
+    (live / "a").write_text("one")
+    (live / "sub" / "b").write_text("two")
+    (live / "link").symlink_to("a")
+    (live / "sub").chmod(0o751)
+    archive = tmp_path / "uploads.tar.gz"
+    subprocess.run(["tar", "-C", "/", "-czf", str(archive), str(live).lstrip("/")], check=True)
+    archive.chmod(0o600)
+    (live / "a").write_text("changed")
+    (live / "later").write_text("later")
+    unfinished = live.with_name("uploads.restoring-20200101T000000Z")
+    unfinished.mkdir()
+    params = {"path": str(archive), "destination": str(live), "host": HOST, "safety_directory": str(tmp_path / "safe")}
+    answer = run_module(tmp_path, "backup_restore", params)
+    assert answer.how == "FAILED"
+    assert f"exactly: {live}@{HOST}" in answer.result["msg"]
+    answer = run_module(tmp_path, "backup_restore", {**params, "confirm": f"{live}@{HOST}"})
+    assert answer.how == "CHANGED", answer.result
+    assert sorted(path.name for path in live.rglob("*")) == ["a", "b", "link", "sub"]
+    assert (live / "a").read_text() == "one"
+    assert ((live / "sub").stat().st_mode & 0o777, os.readlink(live / "link")) == (0o751, "a")
+    before = Path(answer.result["plan"]["before_name"])
+    assert ((before / "a").read_text(), (before / "later").read_text()) == ("changed", "later")
+    assert sorted(path.name for path in live.parent.iterdir()) == ["uploads", before.name]
+    assert len(answer.result["safety_backups"]) == 1
+
+
+def test_the_playbook_asks_and_then_restores(place: Place) -> None:
+    server = {name: value for name, value in place.options().items() if name.startswith("login_") or name == "bin_dir"}
+    variables = {
+        "upkeep_hosts": HOST, "backups_restore_path": str(place.dump), "backups_restore_database": place.database,
+        "backups_restore_safety_backup": False, "backups_restore_server": server,
+    }  # fmt: skip
+    fleet = Fleet(place.folder).local(HOST)
+    asked = fleet.play("restore", **variables)
+    assert asked.code != 0
+    assert f"exactly: {place.database}@{HOST}" in asked.output
+    done = fleet.play("restore", **variables, backups_restore_confirm=f"{place.database}@{HOST}")
+    assert done.code == 0, done.output
+    assert "takes the name" in done.output
+    assert len(place.databases()) == 2
