@@ -37,6 +37,7 @@ ROOT_PROGRAMS = {"mkfs.ext4": "e2fsprogs", "mount": "mount", "unshare": "util-li
 PYTEST_SUMMARY = re.compile(
     r"^=+ (.*\b(?:passed|failed|error|errors|skipped|deselected)\b.*) in [\d.]+s.* =+$", re.MULTILINE
 )
+PYTEST_FAILURE = re.compile(r"^(?:FAILED|ERROR) (tests/\S+)", re.MULTILINE)
 
 
 class Missing(Exception):
@@ -110,6 +111,12 @@ class Session:
     def said(self) -> str:
         """Return pytest's own counts, from the log: of a session with several runs, each one's."""
         return "; ".join(PYTEST_SUMMARY.findall(self.log.read_text(encoding="utf-8", errors="replace")))
+
+    def unsteady(self) -> list[str]:
+        """Return the tests that failed among others and passed by themselves (`pytest_passes` in noxfile.py)."""
+        if self.status != 0:
+            return []
+        return sorted(set(PYTEST_FAILURE.findall(self.log.read_text(encoding="utf-8", errors="replace"))))
 
 
 def signal_group(leader: int, number: int) -> bool:
@@ -277,6 +284,9 @@ def summarise(sessions: list[Session], not_run: list[str], seconds: float, out: 
     ):
         verdict = "passed" if session.status == 0 else "FAILED"
         print(f"{session.name:{width}}  {verdict}  {session.seconds:5.0f} s  {session.said()}".rstrip(), file=out)
+    for session in sessions:
+        for test in session.unsteady():
+            print(f"unsteady: {test} failed in {session.name} and passed by itself", file=out)
     for line in not_run:
         print(f"not run: {line}", file=out)
     print(f"{seconds:.0f} s in all; logs in {LOGS.relative_to(ROOT)}", file=out)
