@@ -190,6 +190,10 @@ def served(answers):
                 if not line.recv(65536):
                     return
                 line.sendall(answer)
+            # What came and was not read would turn the end of the answers into a reset of the connection.
+            line.shutdown(socket.SHUT_WR)
+            while line.recv(65536):
+                pass
 
     threading.Thread(target=serve, daemon=True).start()
     return listener.getsockname()[1]
