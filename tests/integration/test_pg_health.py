@@ -295,7 +295,8 @@ def test_statements_are_looked_for_in_every_database_that_is_named(place: Looked
     assert (one["subject"], one["severity"]) == ("main: slow_queries", "unknown")
     assert one["remedy"].endswith("CREATE EXTENSION pg_stat_statements;")
     assert "shared_preload_libraries" not in one["remedy"], "it is loaded already"
-    assert place.call("slow_queries", login_db="postgres", databases=["postgres", place.database])["findings"] == []
+    named = {"databases": ["postgres", place.database], "slow_query": "1h"}
+    assert place.call("slow_queries", login_db="postgres", **named)["findings"] == []
 
 
 def test_temporary_files_are_counted_by_the_day(place: Looked) -> None:
