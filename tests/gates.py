@@ -37,7 +37,7 @@ ROOT_PROGRAMS = {"mkfs.ext4": "e2fsprogs", "mount": "mount", "unshare": "util-li
 PYTEST_SUMMARY = re.compile(
     r"^=+ (.*\b(?:passed|failed|error|errors|skipped|deselected)\b.*) in [\d.]+s.* =+$", re.MULTILINE
 )
-PYTEST_FAILURE = re.compile(r"^(?:FAILED|ERROR) (tests/\S+)", re.MULTILINE)
+PYTEST_FAILURE = re.compile(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", re.MULTILINE)
 
 
 class Missing(Exception):

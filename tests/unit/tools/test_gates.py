@@ -65,11 +65,11 @@ def test_the_counts_of_pytest_stand_beside_the_session(gates):
 
 
 def test_a_test_that_passed_only_by_itself_is_named(gates):
-    log = "FAILED tests/unit/test_x.py::test_y[a] - assert 1 == 2\n=== 1 failed, 9 passed in 3.1s ===\n"
+    log = "FAILED tests/unit/test_x.py::test_y[a b] - assert 1 == 2\n=== 1 failed, 9 passed in 3.1s ===\n"
     log += "\n=== 1 passed in 0.1s ===\n"
     lines, _ = closing_lines(gates, ended(gates, "unit", 0, log), ended(gates, "contract", 1, log))
     assert [line for line in lines if line.startswith("unsteady: ")] == [
-        "unsteady: tests/unit/test_x.py::test_y[a] failed in unit and passed by itself"
+        "unsteady: tests/unit/test_x.py::test_y[a b] failed in unit and passed by itself"
     ]
 
 
