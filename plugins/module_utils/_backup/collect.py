@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Callable
@@ -31,6 +32,8 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._backup.model impor
     Snapshot,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.reader import Wanted, read_content
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.forecast import Rehearsal
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.model import Restored, restored_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.run import Subject, prove
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.retention import Retention, retained
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.schedule import planned
@@ -260,6 +263,7 @@ class _Collector:
             return
         findings = of_file(file, series, self._policy)
         worst = max((finding.severity for finding in findings), default=Severity.OK)
+        restored = _ended(file)
         try:
             history.append(
                 self._policy.state_file,
@@ -274,6 +278,8 @@ class _Collector:
                     status=worst.word,
                     seconds=file.content.seconds,
                     sha256=file.content.stored_sha256,
+                    target=restored.target if restored is not None else "",
+                    phases=dict(restored.seconds) if restored is not None else {},
                 ),
             )
         except StateError as error:
@@ -312,6 +318,7 @@ class _Collector:
             free_bytes=_free_bytes(newest.path) if newest is not None else None,
             lost=self._lost(found, mine),
             durations=tuple((one.taken_at, one.seconds) for one in mine if one.seconds),
+            rehearsals=_rehearsals(mine, found),
         )
 
     def _copies(self, series: Series, newest: BackupFile | None) -> tuple[Copy, ...]:
@@ -349,6 +356,21 @@ class _Collector:
             for index, path in enumerate(gone, len(instants))
             if index in with_gone.why and _is_missed(with_gone.why[index], there_now, len(instants) < keep.last)
         )
+
+
+def _ended(file: BackupFile) -> Restored | None:
+    """Return what came of the test restore of *file*, when it came to its end."""
+    plain = file.content.restored if file.content is not None else None
+    return restored_of(plain) if plain is not None and plain["finished"] else None
+
+
+def _rehearsals(mine: Sequence[history.Verified], found: Found) -> tuple[Rehearsal, ...]:
+    before = [Rehearsal(one.taken_at, one.size, one.target, one.phases) for one in mine if one.target]
+    now = [(file, _ended(file)) for file in found.selected]
+    return (
+        *before,
+        *(Rehearsal(file.taken_at, file.size, one.target, one.seconds) for file, one in now if one is not None),
+    )
 
 
 def _is_missed(rule: str, there_now: Retention, too_few: bool) -> bool:

@@ -20,6 +20,11 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._backup.model impor
     SizeBand,
     Snapshot,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.forecast import (
+    ENOUGH,
+    Forecast,
+    forecast,
+)
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.retention import Retention, retained
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.trend import Trend, trend
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
@@ -43,7 +48,7 @@ def evaluate(snapshot: Snapshot, policy: Policy, now: datetime) -> list[Finding]
     findings: dict[tuple[str, str, str], Finding] = {}
     for found in snapshot.found:
         about_files = (one for file in found.selected for one in of_file(file, found.series, policy))
-        for one in (*_of_series(found, now), *about_files):
+        for one in (*_of_series(found, now), *_recovery(found, policy, now), *about_files):
             # Two series may share a file.
             findings.setdefault((one.code, one.subject, one.message), one)
     if snapshot.state_problem:
@@ -426,6 +431,28 @@ def _space(found: Found, now: datetime) -> Iterator[Finding]:
             f"The next backup of {found.series.name} will take about {format_size(need)}, and "
             f"{format_size(found.free_bytes)} are free where it goes.",
             {"needed_bytes": round(need), "free_bytes": found.free_bytes},
+        )
+
+
+def rto_forecast(found: Found, now: datetime) -> Forecast | None:
+    """Return how long it will take to restore the newest backup of a series, when that was ever tried."""
+    newest = newest_believed(found, now)
+    if newest is None or not found.series.named or not found.rehearsals:
+        return None
+    last = max(found.rehearsals, key=lambda one: one.taken_at)
+    return forecast(found.rehearsals, last.target, newest.size)
+
+
+def _recovery(found: Found, policy: Policy, now: datetime) -> Iterator[Finding]:
+    ahead, limit = rto_forecast(found, now), policy.restore.max_rto
+    if ahead is not None and limit and ahead.points >= ENOUGH and ahead.p95 > limit:
+        yield finding(
+            "backup.rto_at_risk",
+            found.series.name,
+            Severity.WARNING,
+            f"One restore in twenty of {found.series.name} will take {format_duration(ahead.p95)} or longer, more than "
+            f"max_rto allows ({format_duration(limit)}), by the {ahead.points} that were made for a test.",
+            {**ahead.as_plain(), "limit_seconds": limit},
         )
 
 

@@ -13,7 +13,7 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +27,10 @@ _SCHEMA = 1
 
 @dataclass(frozen=True)
 class Verified:
-    """A file as it was verified. ``identity`` is its size and the time of its last change, in nanoseconds."""
+    """A file as it was verified. ``identity`` is its size and the time of its last change, in nanoseconds.
+
+    ``target`` is empty unless it was restored to the end; then ``phases`` are the seconds that this took.
+    """
 
     at: datetime
     series: str
@@ -39,6 +42,8 @@ class Verified:
     status: str
     seconds: float
     sha256: str
+    target: str = ""
+    phases: Mapping[str, float] = field(default_factory=dict)
 
     def as_line(self) -> bytes:
         plain = {
@@ -47,6 +52,7 @@ class Verified:
             "at": rfc3339(self.at),
             "taken_at": rfc3339(self.taken_at),
             "seconds": round(self.seconds, 6),
+            "phases": {phase: round(seconds, 3) for phase, seconds in self.phases.items()},
         }
         return json.dumps(plain, separators=(",", ":"), sort_keys=True).encode() + b"\n"
 
@@ -126,6 +132,9 @@ def _verified(line: bytes) -> Verified | None:
             status=str(plain["status"]),
             seconds=float(plain["seconds"]),
             sha256=str(plain["sha256"]),
+            # Who wrote the line may not have known these.
+            target=str(plain.get("target", "")),
+            phases={str(phase): float(seconds) for phase, seconds in plain.get("phases", {}).items()},
         )
-    except (ValueError, KeyError, TypeError, RecursionError, InvalidInput):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidInput):
         return None

@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.manifest import Manifest
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.members import Members
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.forecast import Rehearsal
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.model import Wishes
 
 PRESENCE, INTEGRITY, STRUCTURE, RESTORE = "presence", "integrity", "structure", "restore"
@@ -467,6 +468,7 @@ class Found:
     free_bytes: int | None = None
     lost: tuple[str, ...] = ()  # verified before, to be kept, and gone
     durations: tuple[tuple[datetime, float], ...] = ()
+    rehearsals: tuple[Rehearsal, ...] = ()  # the restores for a test, with those of this run
 
     @property
     def selected(self) -> tuple[BackupFile, ...]:

@@ -14,6 +14,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._backup.evaluate im
     gaps_of,
     newest_believed,
     retention_of,
+    rto_forecast,
     rule_of,
     size_trend,
 )
@@ -68,6 +69,9 @@ def _more_of_series(found: Found, now: datetime) -> dict[str, Any]:
         seconds = trend(found.durations)
         if seconds is not None:
             more["trend"]["seconds"] = _forecast(seconds)
+    ahead = rto_forecast(found, now)
+    if ahead is not None:
+        more["rto"] = ahead.as_plain()
     if found.planned is not None:
         job = found.planned
         more["schedule"] = {
@@ -185,6 +189,9 @@ def metrics(snapshot: Snapshot, now: datetime) -> list[Metric]:
             age = round((now - newest.taken_at).total_seconds())
             numbers.append(Metric("backup_age_seconds", age, "seconds", labels))
             numbers.append(Metric("backup_size_bytes", newest.size, "bytes", labels))
+        ahead = rto_forecast(found, now)
+        if ahead is not None:
+            numbers.append(Metric("backup_rto_p95_seconds", round(ahead.p95, 3), "seconds", labels))
         numbers += _restore_metrics(found, labels)
     return numbers
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -68,3 +69,14 @@ def test_only_the_newest_lines_of_a_long_file_are_read(tmp_path: Path) -> None:
     found = read(str(path))
     assert {one.status for one in found} == {"ok"}
     assert len(found) > 20_000
+
+
+def test_restores_are_remembered_and_lines_from_before_them_read(tmp_path: Path) -> None:
+    path = str(tmp_path / "state.jsonl")
+    restored = verified(target="initdb", phases={"prepare": 1.5, "load": 20.25})
+    append(path, restored)
+    plain = json.loads(verified().as_line())
+    del plain["target"], plain["phases"]
+    with open(path, "a") as stream:
+        stream.write(json.dumps(plain) + "\n" + json.dumps({**plain, "phases": ["load"]}) + "\n")
+    assert read(path) == [restored, verified()]
