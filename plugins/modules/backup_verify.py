@@ -598,8 +598,8 @@ options:
   state_file:
     description: >-
       A file that remembers what was verified, a line for each, on the disk as soon as a file has been read. From it
-      come O(rolling.reverify_after), the trend of durations, and backups that are gone although O(series[].keep) keeps
-      them. In check mode it is only read. It does not count as a change.
+      come O(rolling.reverify_after), the trend of durations, the forecast of restores, and backups that are gone
+      although O(series[].keep) keeps them. In check mode it is only read. It does not count as a change.
     type: path
 extends_documentation_fragment:
   - cadence.upkeep.attributes
@@ -780,6 +780,20 @@ series:
       sample:
         size: {points: 14, per_day: 131072.0, in_30_days: 16934502, in_90_days: 24798822, spread: 20480.0}
         free_bytes: 81604378624
+    rto:
+      description: >-
+        How long the newest backup will take to restore, in seconds, by the restores to the same target that
+        O(state_file) remembers and those of this run. C(points) of them, at most 90, each scaled to C(size_bytes), the
+        stored size of the newest. C(p50) is the middle, C(p95) what 19 of 20 do not exceed, the longest when there are
+        fewer than 20. C(phases) has both for each phase; making the server ready (C(prepare)) is not scaled.
+      returned: when a backup of the series was ever restored to the end
+      type: dict
+      sample:
+        points: 14
+        size_bytes: 5242880
+        p50: 41.2
+        p95: 55.9
+        phases: {prepare: {p50: 1.4, p95: 2.2}, load: {p50: 30.1, p95: 41.7}, index: {p50: 7.5, p95: 9.8}}
     schedule:
       description: What was found of O(series[].schedule). C(installed) is null when that is not known.
       returned: when O(series[].schedule) is set

@@ -298,14 +298,20 @@ def test_a_whole_dump_that_no_server_takes_has_failed(dumped: Dumped, tmp_path: 
     assert "note 17" not in json.dumps(finding)
 
 
-def test_an_extension_that_is_not_here_is_named(dumped: Dumped, tmp_path: Path, scratch: Path) -> None:
+# One that only has to be there, and one whose library the server is to load when it starts.
+@pytest.mark.parametrize("name", ["nohstore", "timescaledb"])
+def test_an_extension_that_is_not_here_is_named(dumped: Dumped, tmp_path: Path, scratch: Path, name: str) -> None:
     path = tmp_path / "shop.sql"
     path.write_text(
-        dumped.path("sql").read_text().replace("EXTENSION IF NOT EXISTS hstore", "EXTENSION IF NOT EXISTS nohstore")
+        dumped.path("sql").read_text().replace("EXTENSION IF NOT EXISTS hstore", f"EXTENSION IF NOT EXISTS {name}")
     )
     result = verify(path, scratch)
-    assert codes(result) == {"backup.extension_missing": "critical"}
-    assert "nohstore" in result["findings"][0]["message"]
+    assert codes(result) == {"backup.extension_missing": "unknown"}
+    (found,) = [one for one in result["findings"] if one["code"] == "backup.extension_missing"]
+    assert f"{name} (package " in found["message"]
+    major = dumped.cluster.binaries.major
+    packages = {"nohstore": f"postgresql-{major}-nohstore", "timescaledb": f"timescaledb-2-postgresql-{major}"}
+    assert found["evidence"]["packages"] == [packages[name]]
 
 
 def test_half_a_dump_is_not_even_tried(dumped: Dumped, tmp_path: Path, scratch: Path) -> None:
@@ -482,6 +488,26 @@ def test_what_cannot_be_restored_here_is_not_known(tmp_path: Path, scratch: Path
     document = len(document).to_bytes(4, "little") + document[4:]
     (tmp_path / "shop.bson").write_bytes(document)
     assert codes(verify(tmp_path / "shop.bson", scratch)) == {"backup.tool_missing": "unknown"}
+
+
+def test_restores_are_remembered_and_say_how_long_the_next_takes(dumped: Dumped, scratch: Path, tmp_path: Path) -> None:
+    series = [{"name": "shop", "pattern": str(dumped.path("dump")), "every": "24h", "max_age": "100000d"}]
+    wanted = {"newest": "SELECT max(at) FROM orders"}
+    records = []
+    for _turn in range(2):
+        result = verify(dumped.path("dump"), scratch, wanted, series=series, state_file=str(tmp_path / "state.jsonl"))
+        records.append(restored(result)["seconds"])
+        (one,) = result["series"]
+    assert one["rto"]["points"] == 2
+    totals = [sum(seconds[phase] for phase in seconds if phase != "total") for seconds in records]
+    assert one["rto"]["p95"] == pytest.approx(max(totals), abs=0.05)
+    assert set(one["rto"]["phases"]) >= {"prepare", "load", "analyze", "assert"}
+    metrics = {metric["name"]: metric["value"] for metric in result["metrics"]}
+    assert metrics["backup_rto_p95_seconds"] == one["rto"]["p95"]
+    file = result["files"][0]
+    taken = datetime.fromisoformat(file["taken_at"])
+    newest = datetime.fromisoformat(file["restore"]["newest"])
+    assert metrics["backup_rpo_seconds"] == file["restore"]["rpo_seconds"] == round((taken - newest).total_seconds())
 
 
 # --- killed

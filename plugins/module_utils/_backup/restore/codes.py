@@ -19,8 +19,8 @@ CODES: Mapping[str, Code] = {
         "Install the major version that the evidence names, or name its programs in restore.bin_dir.",
     ),
     "backup.extension_missing": Code(
-        "The dump needs extensions that are not installed where it was restored, so it cannot be restored there.",
-        "Install the packages of these extensions for that PostgreSQL, here and wherever you would recover.",
+        "The dump needs extensions that are not installed here: it was not restored, and nothing is known of it.",
+        "Install the packages that the evidence names for that PostgreSQL, here and wherever you would recover.",
     ),
     "backup.fingerprint_mismatch": Code(
         "Tables were restored with other content than their maker wrote down: the rows are there and differ.",
@@ -42,14 +42,18 @@ CODES: Mapping[str, Code] = {
         "The restore takes longer than max_rto allows.",
         "Restore with more jobs, use a faster disk, or take physical backups of a database of this size.",
     ),
+    "backup.rto_at_risk": Code(
+        "By the test restores of the series so far, the next one may take longer than max_rto allows.",
+        "Restore with more jobs, use a faster disk, or take physical backups of a database of this size.",
+    ),
     "backup.rpo_exceeded": Code(
         "The newest row in the backup is older than max_rpo allows: the backup is recent, and its data are not.",
         "Look whether the application still writes to this database, and whether the dump is of the right one.",
     ),
     # What kept us from restoring.
     "backup.scratch_full": Code(
-        "There is not the disk space for a test restore, or it ran out, so that nothing is known.",
-        "Name a scratch_dir with the space that the evidence asks for.",
+        "There is not the disk space for a restore, or it ran out: a test says nothing, and what is live is as it was.",
+        "Make room, for a live server where it has its data; for a test name a scratch_dir with the space it asks for.",
     ),
     "backup.target_unavailable": Code(
         "The place for a test restore could not be had: a server that does not start or answer, a missing image.",

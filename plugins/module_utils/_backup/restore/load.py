@@ -13,6 +13,7 @@ from typing import Callable
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup import detect
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.model import Decrypt
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.extensions import missing as lacking
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.model import Failed, Restored, failed
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.statements import (
     Fitted,
@@ -142,9 +143,7 @@ class Loader:
         available = set(self._ask("SELECT name FROM pg_catalog.pg_available_extensions"))
         missing = sorted(set(names) - available)
         if missing:
-            named = ", ".join(missing)
-            what = f"cannot be restored here: PostgreSQL {self._target.version} lacks its extensions {named}"
-            raise failed("backup.extension_missing", what, extensions=missing, server=self._target.version)
+            raise lacking(missing, self._target.major, self._target.version)
 
     # --- the load itself
 
@@ -260,7 +259,7 @@ class Loader:
             return failed("backup.target_unavailable", "was left half restored: its server went away", unknown=True)
         if "extension" in errors and ("is not available" in errors or "could not open extension control" in errors):
             what = f"cannot be restored here: {said}"
-            return failed("backup.extension_missing", what, server=self._target.version)
+            return failed("backup.extension_missing", what, unknown=True, server=self._target.version)
         if "unsupported version" in errors and "in file header" in errors:
             what = f"cannot be restored here: pg_restore of {self._target.version} says: {said}"
             return failed("backup.version_incompatible", what, server=self._target.version)

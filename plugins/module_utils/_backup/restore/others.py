@@ -44,8 +44,6 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.unf
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.untar import extract
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.sqlite import check_database
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.tree import (
-    BASE_BACKUP,
-    BASE_BACKUP_TAR,
     FILES,
     MONGO_DIRECTORY,
     files_in,
@@ -84,7 +82,7 @@ def restore(
     require_space(base, need, wishes.reserve)
     account = account_called(wishes.user)
     place = Scratch(base, account, wishes.run_id)
-    stack.callback(_removed, place)
+    stack.callback(removed, place)
     ward.watch = lambda: require_room_left(base, wishes.reserve / 2)
     restored.seconds["prepare"] = time.monotonic() - began
     work = _Work(ward, subject, restored, stack, place, account, tuple(said.get("chain") or ()))
@@ -114,9 +112,6 @@ def _unsupported(form: str) -> Exception:
             return failed("backup.tool_missing", what, unknown=True, program=missing[0])
         what = "was not restored: dumps of MongoDB are verified up to their structure, and restored by mongorestore"
         return failed("backup.unsupported", what, unknown=True)
-    if form in (BASE_BACKUP, BASE_BACKUP_TAR):
-        what = "was not restored: base backups are verified by their own manifest (pg_verifybackup) up to the structure"
-        return failed("backup.unsupported", what, unknown=True)
     return failed("backup.unsupported", f"was not restored: there is no way to restore {form or 'it'}", unknown=True)
 
 
@@ -129,7 +124,8 @@ def _redis_server() -> str:
     raise failed("backup.tool_missing", what, unknown=True, program="redis-server")
 
 
-def _removed(place: Scratch) -> None:
+def removed(place: Scratch) -> None:
+    """Remove a scratch directory, whatever comes meanwhile."""
     with not_disturbed():
         place.remove()
 

@@ -121,6 +121,20 @@ def choose(candidates: Sequence[Programs], needed: int, bin_dir: str = "") -> Pr
     raise failed("backup.version_incompatible", what, needed=needed, installed=[one.version for one in candidates])
 
 
+def choose_exactly(candidates: Sequence[Programs], major: int, bin_dir: str = "") -> Programs:
+    """Return the newest minor of *major* among *candidates*, for no other reads its files. Raises ``Failed``."""
+    exact = [one for one in candidates if one.major == major]
+    if exact:
+        return exact[-1]
+    there = ", ".join(sorted({str(one.major) for one in candidates}, key=int)) or "none"
+    where = bin_dir or "this host"
+    what = (
+        f"was not restored: it is a base backup of PostgreSQL {major}, of which {where} has no server (it has {there})"
+    )
+    evidence = {"needed": major, "installed": [one.version for one in candidates]}
+    raise failed("backup.version_incompatible", what, unknown=True, **evidence)
+
+
 def psql_for(chosen: Programs, candidates: Sequence[Programs], restricted: bool | None) -> str:
     """Return the psql that reads a plain dump for a server of *chosen*. Raises ``Failed``.
 

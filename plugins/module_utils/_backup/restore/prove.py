@@ -87,25 +87,21 @@ class Prover:
 
         return finish
 
-    def count(self, judged: Judged | None) -> Counted:
-        """Count the rows of every table; hash them as well where that was asked for and somebody did so before.
-
-        Before the pass over the backup has ended (*judged* is None), all is hashed that may have to be.
-        """
+    def count(self, judged: Judged = Judged()) -> Counted:
+        """Count the rows of every table; hash them as well where that was asked for and somebody did so before."""
         counted = Counted()
         if self._wishes.fingerprint == NONE:
             self._restored.bytes += int(self._query(sql.SIZE)[0])
             return counted
         hashing = self._wishes.fingerprint == HASH
-        known = None if judged is None else judged.fingerprints
         statements = []
         tables, size_of_all = self._queries([sql.TABLES, sql.SIZE])
         listed = [json.loads(line) for line in tables]
         for schema, table, size, of_extension in listed:
             name = table_name(schema, table)
-            if of_extension and not (judged is not None and name in (judged.rows or ())):
+            if of_extension and name not in (judged.rows or ()):
                 continue
-            hashed = hashing and (known is None or name in known)
+            hashed = hashing and name in judged.fingerprints
             statements.append((size, (sql.fingerprint if hashed else sql.count_rows)(schema, table)))
         prefix = sql.FINGERPRINT_SETTINGS if hashing else ""
         texts = [prefix + text for text in sql.shared_out(statements, self._wishes.jobs)]
@@ -132,7 +128,11 @@ class Prover:
 
     # --- against what its maker wrote down
 
-    def compare(self, counted: Counted, judged: Judged) -> None:
+    def extensions(self) -> frozenset[str]:
+        return frozenset(json.loads(line) for line in self._query(sql.EXTENSIONS))
+
+    def compare(self, counted: Counted, judged: Judged, extensions: frozenset[str] = frozenset()) -> None:
+        """Compare what was *counted*, and the *extensions* that are there, with what is known of the backup."""
         restored = self._restored
         if judged.rows is not None and self._wishes.fingerprint != NONE:
             restored.compared = judged.told_by
@@ -140,8 +140,7 @@ class Prover:
         if self._wishes.fingerprint == HASH:
             self._compare_fingerprints(counted, judged)
         if judged.extensions:
-            there = {json.loads(line) for line in self._query(sql.EXTENSIONS)}
-            missing = sorted(set(judged.extensions) - there)
+            missing = sorted(set(judged.extensions) - extensions)
             if missing:
                 what = f"lacks, once restored, {len(missing)} extensions of its database, such as {missing[0]}"
                 evidence = {"extensions": missing[:_NAMED], "count": len(missing)}
@@ -289,6 +288,16 @@ class Prover:
             self._restored.amcheck = NONE
             what = f"was restored, but amcheck could not look at it: {told(ended.errors)}"
             self._restored.add(Trouble("backup.tool_missing", what, {"program": "pg_amcheck"}, unknown=True))
+
+
+def judge_time(restored: Restored, wishes: Wishes) -> None:
+    """Say whether the time to recover is longer than it may be."""
+    took, limit = restored.rto_seconds, wishes.max_rto
+    if limit and took > limit:
+        what = f"took {format_duration(took)} to restore, longer than max_rto allows ({format_duration(limit)})"
+        phases = {phase: round(seconds, 3) for phase, seconds in restored.seconds.items()}
+        evidence = {"rto_seconds": round(took, 3), "limit_seconds": limit, "phases": phases}
+        restored.add(Trouble("backup.rto_exceeded", what, evidence, warning=True))
 
 
 def _nothing() -> None:

@@ -10,6 +10,7 @@ finds stops the load. Everything else waits for the pass: above all a plain dump
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -25,7 +26,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._backup.model impor
     Reading,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.reader import read_content
-from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore import others
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore import others, physical
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.container import ContainerTarget
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.existing import ExistingServer
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.head import Head, head_of
@@ -52,7 +53,12 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.pro
     installed,
     needed_major,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.prove import Counted, Judged, Prover
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.prove import (
+    Counted,
+    Judged,
+    Prover,
+    judge_time,
+)
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.scratch import (
     Scratch,
     base_of,
@@ -66,10 +72,10 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.tar
     SqlFailed,
     Target,
     ThrowawayCluster,
+    full_instead,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.unfold import unfold
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Deadline
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_duration
 
 Read = Callable[[], "tuple[Content | None, Failure | None]"]
 
@@ -77,6 +83,8 @@ Read = Callable[[], "tuple[Content | None, Failure | None]"]
 _PRELOADED = {"timescaledb": "timescaledb", "pg_cron": "pg_cron", "citus": "citus"}
 _WAL_BYTES = 256 << 20
 _GRACE = 30.0
+# The load takes the longest: the pass beside it lives of what that leaves of the processors.
+_BESIDE = 5
 _LARGEST_GLOBALS = 64 << 20
 _DEEPEST = 6
 _OUTSIDE = ("postgres", "template0", "template1")
@@ -113,7 +121,8 @@ def prove(
 
     *read* is the pass over the bytes of the backup: it decides whether the restore is worth anything. Without *early*
     nothing is loaded before it has ended. With *only_plan* nothing is restored; the versions and the space are looked
-    at. Raises nothing of its own, but what *read* raises; leaves nothing behind either way.
+    at. Raises nothing of its own, but what *read* raises; leaves nothing behind either way. The process that calls it
+    may stand back behind others for the rest of its life.
     """
     seconds = wishes.seconds if deadline.remaining is None else min(wishes.seconds, deadline.remaining)
     if only_plan:
@@ -123,6 +132,7 @@ def prove(
     head = head_of(subject.path) if early and wishes.target != SERVER else None
     if head is not None:
         with Keeper(lambda ward: _work(ward, subject, wishes, head), seconds) as keeper:
+            os.nice(_BESIDE)
             content, failure = read()
             return _with_answer(keeper, subject, content, wishes, Deadline(seconds)), failure
     content, failure = read()
@@ -204,6 +214,8 @@ def _work(ward: Ward, subject: Subject, wishes: Wishes, head: Head | None) -> di
             if form in ARCHIVES or form in PLAIN:
                 run = _PostgresRun(ward, subject, wishes, restored, stack)
                 run.restore(head or _head(said["head"] if said else {}), said)
+            elif form in physical.PHYSICAL:
+                physical.restore(ward, subject, wishes, restored, stack, said or {})
             else:
                 others.restore(ward, subject, wishes, restored, stack, said or {})
             restored.finished = True
@@ -232,6 +244,14 @@ class _PostgresRun:
         chain = tuple(said["chain"]) if said is not None else (head.format,)
         source = Source(self._subject.path, chain, self._subject.decrypt)
         loader = Loader(target, source, self._wishes.jobs, self._restored, self._ward.deadline)
+        try:
+            self._load_and_look(target, loader, head, said, began)
+        except Failed as error:
+            raise full_instead(error, target) from error
+
+    def _load_and_look(
+        self, target: Target, loader: Loader, head: Head, said: dict[str, Any] | None, began: float
+    ) -> None:
         loader.require_extensions(head.extensions)
         if self._subject.globals_path and target.is_ours and not head.cluster:
             loader.globals(_text_of(self._subject.globals_path, self._subject.decrypt, self._ward))
@@ -301,7 +321,7 @@ class _PostgresRun:
     def _look(self, target: Target, said: dict[str, Any] | None) -> None:
         restored, wishes = self._restored, self._wishes
         provers = [Prover(target, name, wishes, restored) for name in restored.databases]
-        known = self._known(said) if said is not None else None
+        known = self._known(said)
         with _Phase(restored, "analyze"):
             # Both read every table, and neither waits for the other.
             waits = [prover.analyzing() for prover in provers]
@@ -313,26 +333,21 @@ class _PostgresRun:
                 prover.examine()
             provers[0].assertions()
             provers[0].newest(self._subject.taken_at)
-        # From here on nothing counts but what the pass over the bytes has found.
-        known = self._known(said if said is not None else _hear_judged(self._ward))
-        provers[0].compare(counted, known)
-        self._rto()
+        judge_time(restored, wishes)
         for prover in provers:
             prover.amcheck()
+        extensions = provers[0].extensions() if known.extensions else frozenset()
+        if said is None:
+            # Nothing is asked of it any more: it goes while the pass over the bytes may still be at work.
+            self._stack.close()
+            known = self._known(_hear_judged(self._ward))
+        provers[0].compare(counted, known, extensions)
 
-    def _known(self, said: Mapping[str, Any]) -> Judged:
+    def _known(self, said: Mapping[str, Any] | None) -> Judged:
+        """Return with what it is compared; before the pass over the bytes has ended, only what its maker wrote down."""
         subject = self._subject
-        return Judged(
-            said["rows"], said["told_by"], subject.fingerprints, subject.extensions, subject.taken_at, subject.tolerance
-        )
-
-    def _rto(self) -> None:
-        took, limit = self._restored.rto_seconds, self._wishes.max_rto
-        if limit and took > limit:
-            what = f"took {format_duration(took)} to restore, longer than max_rto allows ({format_duration(limit)})"
-            phases = {phase: round(seconds, 3) for phase, seconds in self._restored.seconds.items()}
-            evidence = {"rto_seconds": round(took, 3), "limit_seconds": limit, "phases": phases}
-            self._restored.add(Trouble("backup.rto_exceeded", what, evidence, warning=True))
+        rows, told_by = (said["rows"], said["told_by"]) if said is not None else (subject.rows, "manifest")
+        return Judged(rows, told_by, subject.fingerprints, subject.extensions, subject.taken_at, subject.tolerance)
 
 
 def _restrict(target: LocalTarget, head: Head) -> None:
@@ -414,7 +429,9 @@ def _planned(subject: Subject, wishes: Wishes, content: Content) -> dict[str, An
     head = _head(said["head"])
     restored.format = head.format
     try:
-        if head.format not in ARCHIVES and head.format not in PLAIN:
+        if head.format in physical.PHYSICAL:
+            restored.server_version = physical.plan(subject.path, head.format, wishes)
+        elif head.format not in ARCHIVES and head.format not in PLAIN:
             others.plan(head.format, wishes)
         elif wishes.target != CONTAINER:
             programs = choose(

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Callable
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore import scratch
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.extensions import missing as lacking
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.model import INITDB, Failed, failed
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.processes import (
     OWN,
@@ -25,12 +26,18 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.pro
     run,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.programs import Programs, psql_for
-from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.scratch import Scratch
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.scratch import Scratch, free_bytes
 
 # None that a dump has: its own CREATE ROLE must not meet it.
 SUPERUSER = "upkeep_restore"
 _READY_SECONDS = 120.0
 _STOP_SECONDS = 5.0
+# Less than this is no room for a segment of the WAL.
+_FULL_BELOW = 1 << 20
+_OF_A_FULL_DISK = ("backup.restore_failed", "backup.target_unavailable")
+# From that major on initdb makes clusters with checksums unless it is told not to.
+_CHECKSUMS_SINCE = 18
+_NO_LIBRARY = re.compile(r'FATAL:\s+could not access file "([^"]+)"')
 _ERROR = re.compile(r"(?:ERROR|FATAL|PANIC):\s+(.*)")
 _PROGRAM_ERROR = re.compile(r"(?:pg_restore|psql|initdb|pg_amcheck|vacuumdb)(?::\S+)?: (?:error|fatal): (.*)")
 # What stands in quotes there is a value of the user's, and not the name of something.
@@ -100,8 +107,20 @@ class Target:
         ended = self.call("psql", psql_arguments(database), feed=lambda write: write(text.encode() + b"\n"))
         return lines_of(ended)
 
+    @property
+    def is_full(self) -> bool:
+        """True when its disk is known to be full, which makes whatever it says of the backup worthless."""
+        return False
+
     def close(self) -> None:
         """Remove what was made."""
+
+
+def full_instead(error: Failed, target: Target) -> Failed:
+    """Return *error*, or, when the disk of *target* is full, that: a server that has no room dies in many ways."""
+    if error.trouble.code in _OF_A_FULL_DISK and target.is_full:
+        return failed("backup.scratch_full", "was left half restored: the disk became full", unknown=True)
+    return error
 
 
 def psql_arguments(database: str) -> list[str]:
@@ -263,9 +282,11 @@ class ThrowawayCluster(LocalTarget):
     def create(self) -> None:
         """Make it; raises ``Failed``."""
         data = os.path.join(self._place.path, "data")
+        # With checksums the first reading of a page that was just loaded would write it to the WAL once more.
+        plain = ["--no-data-checksums"] if self.major >= _CHECKSUMS_SINCE else []
         ended = run(
             [
-                *(self.programs.path("initdb"), "--pgdata", data, "--no-sync", "--data-checksums"),
+                *(self.programs.path("initdb"), "--pgdata", data, "--no-sync", *plain),
                 *("--username", SUPERUSER, "--auth", "trust", "--encoding", "UTF8", "--locale", "C"),
             ],
             self._ward,
@@ -296,6 +317,11 @@ class ThrowawayCluster(LocalTarget):
             "archive_mode": "off",
             "checkpoint_timeout": "1h",
             "max_wal_size": "4GB",
+            # What is written is soon removed: nothing shall hurry it to the disk.
+            "bgwriter_lru_maxpages": "0",
+            "bgwriter_flush_after": "0",
+            "checkpoint_flush_after": "0",
+            "wal_writer_flush_after": "0",
             "shared_buffers": f"{max(32, min(512, memory // 16 >> 20))}MB",
             "maintenance_work_mem": f"{max(32, min(512, memory // 32 // self._jobs >> 20))}MB",
             # Segments of their own would stay behind when the server is killed.
@@ -306,6 +332,8 @@ class ThrowawayCluster(LocalTarget):
             "lc_messages": "C",
             "jit": "off",
         }
+        if self.major >= 12:
+            settings |= {"wal_init_zero": "off", "wal_recycle": "off"}
         if self.major >= 17:
             settings["event_triggers"] = "off"
         return settings
@@ -349,12 +377,23 @@ class ThrowawayCluster(LocalTarget):
                 pass  # not yet
             time.sleep(0.01)
         log = self._log()
+        preloads = _NO_LIBRARY.findall(log)
+        if preloads:
+            raise lacking([os.path.basename(name) for name in preloads], self.major, self.version)
         what = f"was not restored: a throwaway server of PostgreSQL {self.version} did not start: {told(log)}"
         raise _unavailable(what, log)
 
     def _log(self) -> str:
-        with open(os.path.join(self._place.path, "log"), encoding="utf-8", errors="replace") as stream:
-            return stream.read()[-4000:]
+        try:
+            with open(os.path.join(self._place.path, "log"), encoding="utf-8", errors="replace") as stream:
+                return stream.read()[-4000:]
+        except FileNotFoundError:
+            return ""  # it was never started
+
+    @property
+    def is_full(self) -> bool:
+        # What the server said of it may have found no room itself.
+        return free_bytes(self._place.path)[0] < _FULL_BELOW or "No space left on device" in self._log()
 
     @property
     def has_died(self) -> bool:
