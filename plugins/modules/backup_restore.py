@@ -89,6 +89,14 @@ options:
     description: How many connections load at a time. V(0) for as many as there are processors, four at most.
     type: int
     default: 0
+  fingerprint:
+    description:
+      - Whether the rows of each table are counted before the names are exchanged (V(counts)), or hashed as well
+        (V(hash)) and compared with what M(cadence.upkeep.backup_create) wrote into the manifest with V(hash).
+      - V(hash) reads and hashes every row once more, about as long as it takes to dump them.
+    type: str
+    choices: [counts, hash]
+    default: counts
   safety_backup:
     description: Whether what is there is backed up before. Without it, it is still kept under another name.
     type: bool

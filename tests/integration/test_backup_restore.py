@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -14,12 +15,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from psycopg2 import sql
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup import manifest as manifests
 from tests.bed.postgres import Cluster, cache_directory, find_or_bring
 from tests.integration.module import CHECKOUT, Answer, run_module
 from tests.integration.playbook import Fleet
@@ -287,7 +290,153 @@ def test_the_playbook_asks_and_then_restores(place: Place) -> None:
     asked = fleet.play("restore", **variables)
     assert asked.code != 0
     assert f"exactly: {place.database}@{HOST}" in asked.output
+    planned = fleet.play("restore", "--check", **variables)
+    assert planned.code == 0, planned.output
+    assert "takes the name" in planned.output
+    assert place.databases() == [place.database]
     done = fleet.play("restore", **variables, backups_restore_confirm=f"{place.database}@{HOST}")
     assert done.code == 0, done.output
     assert "takes the name" in done.output
     assert len(place.databases()) == 2
+
+
+# --- what goes wrong is one clear error, and nothing is lost by it
+
+
+def refused(place: Place, **options: Any) -> tuple[str, dict[str, str]]:
+    """What is said when *options* cannot be; the live database is as it was."""
+    answer = place.restore(**{"confirm": f"{place.database}@{HOST}", **options})
+    assert answer.how == "FAILED", answer.result
+    assert answer.result["changed"] is False
+    assert (place.databases(), count(place)) == ([place.database], 300)
+    return answer.result["msg"], codes(answer)
+
+
+def test_a_backup_that_is_not_there_is_named(place: Place) -> None:
+    said, found = refused(place, path=str(place.folder / "gone-*.dump"))
+    assert f"{place.folder}/gone-*.dump" in said
+    assert set(found.values()) <= {"critical", "unknown"}
+
+
+def test_a_wrong_passphrase_is_told(place: Place) -> None:
+    (place.folder / "right").write_text("right\n")
+    (place.folder / "wrong").write_text("wrong\n")
+    sealed = place.folder / "shop.dump.gpg"
+    argv = ["gpg", "--batch", "--pinentry-mode", "loopback", "--passphrase-file", str(place.folder / "right"), "-c"]
+    home = place.folder / "gpg"
+    home.mkdir(mode=0o700)
+    subprocess.run([*argv, "--homedir", str(home), "-o", str(sealed), str(place.dump)], check=True)
+    sealed.chmod(0o600)
+    for name in ("right", "wrong"):
+        (place.folder / name).chmod(0o600)
+    given = {"path": str(sealed), "decrypt": {"passphrase_file": str(place.folder / "wrong")}}
+    said, found = refused(place, **given, database=place.database)
+    assert found["backup.wrong_key"] in ("critical", "unknown")
+    assert str(sealed) in said
+    given["decrypt"] = {"passphrase_file": str(place.folder / "right")}
+    answer = place.restore(**given, confirm=f"{place.database}@{HOST}", safety_backup=False)
+    assert answer.how == "CHANGED", answer.result
+
+
+def test_a_database_of_another_role_is_not_replaced(place: Place) -> None:
+    role = f"guest_{secrets.token_hex(3)}"
+    place.cluster.execute(f"CREATE ROLE {role} LOGIN CREATEDB PASSWORD 'guest'")
+    try:
+        said, found = refused(place, login_user=role, login_password="guest", safety_backup=False, owners="leave_out")
+    finally:
+        for name in place.databases()[1:]:
+            place.cluster.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+        place.cluster.execute(f"DROP ROLE {role}")
+    assert set(found) & {"backup.target_unavailable", "backup.restore_failed"}
+    assert "must be" in said or "permission denied" in said
+
+
+def test_the_backup_of_what_was_there_is_whole_and_the_hashes_are_compared(place: Place) -> None:
+    made = {
+        "series": "shop", "directory": str(place.folder / "made"), "databases": [place.database], "fingerprint": "hash",
+        "globals": False, "programs": "host", **{
+            name: value for name, value in place.options().items() if name.startswith("login_") or name == "bin_dir"
+        },
+    }  # fmt: skip
+    answer = run_module(place.folder, "backup_create", made)
+    assert answer.how == "CHANGED", answer.result
+    (path,) = [one["path"] for one in answer.result["backups"]]
+    given = {"path": path, "database": place.database, "fingerprint": "hash", "confirm": f"{place.database}@{HOST}"}
+    answer = place.restore(**given)
+    assert answer.how == "CHANGED", answer.result
+    record = answer.result["restore"]
+    assert (record["fingerprint"], record["hashed"], record["compared"]) == ("hash", 2, "manifest")
+    (saved,) = answer.result["safety_backups"]
+    checked = run_module(
+        place.folder, "backup_verify", {"paths": [saved], "level": "structure", "require_manifest": True}
+    )
+    (file,) = checked.result["files"]
+    assert (file["level_reached"], file["assurance"]) == ("structure", "full")
+    assert [one for one in checked.result["findings"] if one["severity"] in ("critical", "unknown")] == []
+
+
+def test_a_row_that_was_changed_behind_its_manifest_is_not_put_in_place(place: Place) -> None:
+    """As many rows as the manifest says, in a file of the digest that it says: only the hash of the rows tells."""
+    answer = place.cluster.execute(
+        "SELECT count(*), coalesce(sum(hashtextextended((t.*)::text, 0)), 0)::text FROM orders t",
+        database=place.database,
+    )
+    place.execute("UPDATE orders SET note = 'another' WHERE id = 17")
+    path = place.write("-Fc", name="changed.dump")
+    place.execute("UPDATE orders SET note = 'note 17' WHERE id = 17")
+    data = path.read_bytes()
+    manifest = manifests.Manifest(
+        name=path.name, kind="postgres", taken_at=datetime.now(UTC), stored_size=len(data),
+        stored_sha256=hashlib.sha256(data).hexdigest(), rows={"public.orders": 300, "public.other": 0},
+        fingerprints={"public.orders": answer[0][1]},
+    )  # fmt: skip
+    path.with_name(path.name + manifests.SUFFIX).write_bytes(manifests.render(manifest))
+    said, found = refused(place, path=str(path), fingerprint="hash", safety_backup=False)
+    assert found == {"backup.fingerprint_mismatch": "critical"}
+    assert "public.orders" in said
+    answer_of_counts = place.restore(path=str(path), confirm=f"{place.database}@{HOST}", safety_backup=False)
+    assert answer_of_counts.how == "CHANGED"
+
+
+def test_what_the_module_does_not_know_of_a_server_is_refused(place: Place) -> None:
+    """A container that is named must not end as a restore into another server."""
+    variables = {
+        "upkeep_hosts": HOST,
+        "backups_restore_path": str(place.dump),
+        "backups_restore_server": {"container": "db"},
+    }
+    said = Fleet(place.folder).local(HOST).play("restore", **variables)
+    assert said.code != 0
+    assert "Unsupported parameters" in said.output
+    assert "container" in said.output
+
+
+@pytest.mark.parametrize("what", ["test", "live"])
+def test_a_disk_that_becomes_full(tmp_path: Path, what: str) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="upkeep-test-full-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    disk = folder / "disk"
+    disk.mkdir()
+    size = "400m" if what == "test" else "64m"
+    spec = json.dumps([{"kind": "tmpfs", "at": str(disk), "options": f"size={size},mode=755"}])
+    argv = [sys.executable, str(CHECKOUT / "tests" / "integration" / "mounts.py"), spec, sys.executable, "-m"]
+    environment = {**os.environ, "PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'playbooks' / 'collections'}"}
+    try:
+        ended = subprocess.run(
+            [*argv, "tests.integration.restoring_full_disk", str(disk), str(folder), what],
+            cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+    finally:
+        shutil.rmtree(folder)
+    assert ended.returncode == 0, ended.stderr
+    result = json.loads(ended.stdout.splitlines()[-1])
+    (full,) = [one for one in result["findings"] if one["code"] == "backup.scratch_full"]
+    assert full["severity"] == "unknown"
+    assert "full" in full["message"]
+    assert result["rows"] == 50000
+    if what == "live":
+        assert result["databases"] == ["shop"]
+        assert "as it was" in result["failure"]
+    else:
+        assert result["left"] == ["ballast", "space"]
+        assert result["again"] == "restore"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.argspec import ARGUMENT_SPEC as VERIFY
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.model import COUNTS, HASH
 
 KEEP, LEAVE_OUT = "keep", "leave_out"
 
@@ -30,6 +31,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "bin_dir": {"type": "path"},
     "owners": {"type": "str", "choices": [KEEP, LEAVE_OUT], "default": KEEP},
     "jobs": {"type": "int", "default": 0},
+    "fingerprint": {"type": "str", "choices": [COUNTS, HASH], "default": COUNTS},
     "safety_backup": {"type": "bool", "default": True},
     "safety_directory": {"type": "path", "default": "/var/backups/upkeep/before-restore"},
     "time_limit": {"type": "str", "default": "6h"},

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
 
@@ -18,7 +19,6 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.loa
     Source,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.model import (
-    COUNTS,
     SERVER,
     Failed,
     Restored,
@@ -28,6 +28,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.mod
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.processes import Program, Ward
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.programs import Programs, needed_major
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.prove import Judged, Prover
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.scratch import free_bytes
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.sql import literal, quoted
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.statements import Needed
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.target import (
@@ -36,6 +37,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.tar
     told,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.rows import table_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_size
 
 _SWAPS = 3
 # The key of the locks by which a run says that it is at work on a database: "uprs".
@@ -49,6 +51,11 @@ SELECT json_build_object('bytes', pg_catalog.pg_database_size(d.oid), 'owner', r
             WHERE s.database = d.datname),
   'subscriptions', (SELECT coalesce(json_agg(subname), '[]') FROM pg_catalog.pg_subscription u WHERE u.subdbid = d.oid))
 FROM pg_catalog.pg_database d JOIN pg_catalog.pg_roles r ON r.oid = d.datdba WHERE d.datname = {name};
+"""
+# The start of the server to the second, as it stands in its postmaster.pid.
+_WHERE = """
+SELECT json_build_array(pg_catalog.current_setting('data_directory'),
+                        extract(epoch FROM pg_catalog.pg_postmaster_start_time())::bigint);
 """
 _ROWS = """
 SELECT json_build_array(n.nspname, c.relname, CASE WHEN c.reltuples < 0 THEN NULL ELSE c.reltuples::bigint END)
@@ -173,6 +180,28 @@ class LiveServer(LoggedIn):
             what = "was not restored: another run is restoring that database"
             raise failed("backup.target_unavailable", what, unknown=True)
 
+    def require_room(self, need: int) -> None:
+        """Raise ``Failed`` when *need* bytes have no room where the server has its data, as far as that can be known.
+
+        That is when this very server runs on this host: its directory says when it was started.
+        """
+        try:
+            lines = self.query(self._options.maintenance_db, _WHERE)
+            directory, started = json.loads(lines[0])
+            with open(os.path.join(directory, "postmaster.pid"), encoding="utf-8", errors="replace") as stream:
+                noted = stream.read().split("\n")[2:3]
+        except (SqlFailed, OSError):
+            return  # not for us to see: the load says when the disk is full
+        if noted != [str(started)]:
+            return
+        free, _size = free_bytes(directory)
+        if free < need:
+            what = (
+                f"was not restored: it needs about {format_size(need)} besides what is there, "
+                f"and {directory} has {format_size(free)} free"
+            )
+            raise failed("backup.scratch_full", what, unknown=True, need_bytes=need, free_bytes=free)
+
     def leftovers(self, database: str, names: Names) -> list[str]:
         """Return the databases that restores of *database* left unfinished: nobody else has its lock."""
         stem = names.fresh[: names.fresh.rindex("_restoring_")] + "_restoring_"
@@ -204,10 +233,12 @@ class LiveServer(LoggedIn):
         if self._job.owners:
             restored.owners = "globals"  # the server that is in use has them
         loader.load(names.fresh)
-        prover = Prover(self, names.fresh, Wishes(jobs=self._job.jobs, fingerprint=COUNTS), restored)
+        manifest = backup.file.manifest
+        wishes = Wishes(jobs=self._job.jobs, fingerprint=self._job.fingerprint)
+        prover = Prover(self, names.fresh, wishes, restored)
         prover.analyzing()()
-        told_by = "manifest" if backup.file.manifest is not None and backup.file.manifest.rows is not None else "dump"
-        known = Judged(backup.rows, told_by)
+        told_by = "manifest" if manifest is not None and manifest.rows is not None else "dump"
+        known = Judged(backup.rows, told_by, manifest.fingerprints if manifest is not None else {})
         prover.compare(prover.count(known), known)
         prover.examine()
 
@@ -285,7 +316,11 @@ class _LiveLoader(Loader):
     def refused(self, program: str, errors: str) -> Failed:
         missing = NO_ROLE.search(errors)
         if missing is None:
-            return super().refused(program, errors)
+            refused = super().refused(program, errors)
+            if refused.trouble.code != "backup.scratch_full":
+                return refused
+            what = "was not restored: the disk of the server became full while it was loaded"
+            return failed("backup.scratch_full", what, unknown=True)
         what = f"cannot be restored there: it names the role {missing[1]}, which the server does not have"
         return failed("backup.globals_missing", what, role=missing[1])
 

@@ -29,6 +29,7 @@ class Job:
     bin_dir: str
     owners: bool
     jobs: int
+    fingerprint: str
     safety_backup: bool
     safety_directory: str
     seconds: float

@@ -134,6 +134,7 @@ def job_of(params: Mapping[str, Any]) -> Job:
         bin_dir=params["bin_dir"] or "",
         owners=params["owners"] == KEEP,
         jobs=jobs_of(params["jobs"]),
+        fingerprint=params["fingerprint"],
         safety_backup=params["safety_backup"],
         safety_directory=params["safety_directory"],
         seconds=seconds,
@@ -184,10 +185,11 @@ class _Run:
         if self._job.confirm != made.confirmation:
             self._refuse(made)
             return
-        self._require_room(backup, names)
         if isinstance(live, LiveServer):
+            live.require_room(made.record["need_bytes"])
             self._database(live, backup, present, names)
         else:
+            self._require_room(backup, names)
             self._tree(live, backup, present, names)
 
     def _verified(self) -> Backup:
@@ -278,8 +280,6 @@ class _Run:
         )
 
     def _require_room(self, backup: Backup, names: Names) -> None:
-        if backup.kind != TREE:
-            return  # where the server has its disk is not known here; it says when that is full
         place = os.path.dirname(names.target)
         free, _size = free_bytes(place)
         if free < backup.decoded_bytes:
@@ -433,7 +433,9 @@ class _Run:
         trouble = error.trouble
         severity = Severity.UNKNOWN if trouble.unknown else Severity.CRITICAL
         self._note(trouble.code, severity, f"{self._job.path} {trouble.what}.", dict(trouble.evidence))
-        self._story.failure = f"{self._job.path} {trouble.what}. What was there is in its place, as it was."
+        self._story.failure = (
+            f"{self._job.path} {trouble.what}. What was there is in its place, as it was. {CODES[trouble.code].remedy}"
+        ).rstrip()
 
     def recovered(self) -> Recovered:
         story, made = self._story, self._story.plan
