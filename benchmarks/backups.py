@@ -310,20 +310,24 @@ def presence(folder: Path, count: int, rounds: int) -> dict[str, Any]:
 # --- a test restore against the bare programs ---
 
 
-def by_hand(binaries: Binaries, file: Path, jobs: int) -> float:
-    """Wall time of `initdb`, the start of the server and `pg_restore -j`, with the settings of a throwaway server."""
+def by_hand(binaries: Binaries, file: Path, jobs: int, tuned: bool = False) -> float:
+    """Wall time of `initdb`, the start of the server and `pg_restore -j` (`psql` for a plain dump), as one types it.
+
+    *tuned* gives it what only a server that is thrown away may have: no fsync, no WAL of what is loaded, more memory.
+    """
     account = server_account()
     # Who the server runs as must reach it.
     home = Path(tempfile.mkdtemp(prefix="upkeep-bench-", dir="/var/tmp"))
     account.give(home)
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": str(home), "PGHOST": str(home)}
     as_server: dict[str, Any] = {} if account.ids is None else {"user": account.ids[0], "group": account.ids[1]}
-    settings = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "autovacuum": "off",
-                "wal_level": "minimal", "max_wal_senders": "0", "checkpoint_timeout": "1h", "max_wal_size": "4GB",
-                "shared_buffers": "512MB", "maintenance_work_mem": "128MB", "listen_addresses": "", "jit": "off",
-                "unix_socket_directories": str(home)}  # fmt: skip
+    settings = {"listen_addresses": "", "unix_socket_directories": str(home)}
+    if tuned:
+        settings |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "autovacuum": "off",
+                     "wal_level": "minimal", "max_wal_senders": "0", "checkpoint_timeout": "1h", "max_wal_size": "4GB",
+                     "shared_buffers": "512MB", "maintenance_work_mem": "128MB", "jit": "off"}  # fmt: skip
     options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
-    tool = {name: str(binaries.tool(name)) for name in ("initdb", "pg_ctl", "createdb", "pg_restore")}
+    tool = {name: str(binaries.tool(name)) for name in ("initdb", "pg_ctl", "createdb", "pg_restore", "psql")}
     data = str(home / "data")
 
     def run(*command: str, **how: Any) -> None:
@@ -331,10 +335,27 @@ def by_hand(binaries: Binaries, file: Path, jobs: int) -> float:
 
     try:
         started = time.monotonic()
-        run(tool["initdb"], "-N", "-k", "-A", "trust", "-U", "bench", "-E", "UTF8", "--locale=C", data, **as_server)
+        careless = ["-N"] if tuned else []
+        run(tool["initdb"], *careless, "-A", "trust", "-U", "bench", "-E", "UTF8", "--locale=C", data, **as_server)
         run(tool["pg_ctl"], "-D", data, "-l", str(home / "log"), "-w", "-o", options, "start", **as_server)
         run(tool["createdb"], "-U", "bench", "restored")
-        run(tool["pg_restore"], "-U", "bench", "--no-owner", "-d", "restored", "-j", str(jobs), str(file))
+        if file.suffix == ".sql":
+            run(
+                tool["psql"],
+                "-U",
+                "bench",
+                "-X",
+                "-q",
+                "-1",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-d",
+                "restored",
+                "-f",
+                str(file),
+            )
+        else:
+            run(tool["pg_restore"], "-U", "bench", "--no-owner", "-d", "restored", "-j", str(jobs), str(file))
         return time.monotonic() - started
     finally:
         subprocess.run([tool["pg_ctl"], "-D", data, "-m", "immediate", "stop"], check=False, stdout=subprocess.DEVNULL,
