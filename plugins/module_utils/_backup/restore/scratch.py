@@ -9,6 +9,7 @@ by one that was killed: the next run ends what still runs in it, and removes it.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -21,6 +22,7 @@ import signal
 import stat
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.model import failed
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.processes import Account
@@ -34,6 +36,7 @@ _LONGEST_SOCKET = 103
 _SOCKET = "/.s.PGSQL.5432"
 _PLACES = ("/var/tmp", "/tmp")
 _PATIENCE = 5.0
+_HANDS = 4
 _IPC_RMID = 0
 
 
@@ -125,10 +128,23 @@ def _clear(path: str) -> None:
     # A process that is just ending may write once more.
     deadline = time.monotonic() + _PATIENCE
     while os.path.lexists(path) and time.monotonic() < deadline:
+        _remove_files(path)
         shutil.rmtree(path, ignore_errors=True)
         if os.path.lexists(path):
             end_processes_in(path)
             time.sleep(0.05)
+
+
+def _remove_files(path: str) -> None:
+    """Remove all files below *path*, several at a time: each waits for the disk and not for a processor."""
+    files = [os.path.join(folder, name) for folder, _names, names in os.walk(path) for name in names]
+    with ThreadPoolExecutor(_HANDS) as pool:
+        list(pool.map(_remove_file, files))
+
+
+def _remove_file(path: str) -> None:
+    with contextlib.suppress(OSError):  # whoever removes the directory looks again
+        os.unlink(path)
 
 
 def end_processes_in(path: str) -> None:
