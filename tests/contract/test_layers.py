@@ -44,15 +44,18 @@ def test_the_core_knows_no_domain(path):
     assert own_parts(path) <= {"module_utils._core"}
 
 
-# Whoever dumps or restores a database logs in as every other job does: what is known of that is known once.
+# Whoever dumps or restores a database logs in as every other job does, and a certificate in a backup is read as any
+# other: what is known of that is known once.
 LOGS_IN_BY = {"_backup": {"module_utils._postgres"}}
+READS_CERTIFICATES_BY = {"certificates.py": {"chain", "keys", "library", "model", "pem"}}
 
 
 @pytest.mark.parametrize("domain", [domain for domain in DOMAINS if domain != "_checkup"])
 def test_a_domain_knows_no_other(domain):
     known = {f"module_utils.{domain}", "module_utils._core"} | LOGS_IN_BY.get(domain, set())
     for path in domain_files(domain):
-        assert sorted(own_parts(path) - known) == [], name_of(path)
+        reads = {"module_utils._cert"} if domain == "_backup" and path.name in READS_CERTIFICATES_BY else set()
+        assert sorted(own_parts(path) - known - reads) == [], name_of(path)
 
 
 def test_what_a_domain_may_know_of_another_is_how_to_log_in():
@@ -62,6 +65,14 @@ def test_what_a_domain_may_know_of_another_is_how_to_log_in():
             names = (name.removeprefix(f"{PACKAGE}.") for name, _node in imports_of(path))
             used = {name.split(".")[2] for name in names if name.startswith(tuple(f"{other}." for other in others))}
             assert used <= log_in, name_of(path)
+
+
+def test_what_backups_know_of_certificates_is_how_to_read_them():
+    for name, allowed in READS_CERTIFICATES_BY.items():
+        path = PLUGINS / "module_utils" / "_backup" / name
+        names = (name.removeprefix(f"{PACKAGE}.") for name, _node in imports_of(path))
+        used = {part[2] for part in (name.split(".") for name in names) if part[:2] == ["module_utils", "_cert"]}
+        assert used <= allowed
 
 
 def test_only_the_registry_knows_the_domains_and_only_when_they_are_used():

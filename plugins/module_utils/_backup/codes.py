@@ -217,6 +217,22 @@ VERIFY_CODES: Mapping[str, Code] = {
         "The archive has members that may do harm when unpacked: devices, links that lead out, set-id files, doubles.",
         "Look at them with tar -tv; when they belong there, name their kind in limits.allow.",
     ),
+    "backup.key_mismatch": Code(
+        "A private key belongs to none of the certificates that lie with it: no server starts with what is restored.",
+        "Find the key that belongs to the certificate, or issue the certificate anew, and back up both together.",
+    ),
+    "backup.chain_disordered": Code(
+        "The certificates of a chain stand in another order than leaf, issuer, issuer of that: some clients refuse it.",
+        "Write the file anew in that order (certbot's fullchain.pem has it), and take another backup.",
+    ),
+    "backup.key_exposed": Code(
+        "A private key in the archive has a mode with which every account can read it where it is unpacked.",
+        "Run chmod o-r on the key where it lives; after a restore of this backup run it there.",
+    ),
+    "backup.certificate_expired": Code(
+        "Certificates in the backup had ended when it was taken, and none in it replaces them.",
+        "Renew them where they live (cert_expiry tells which), or leave what nobody needs out of the backup.",
+    ),
     "backup.toc_corrupt": Code(
         "The table of contents of the archive contradicts itself or the data.",
         _COPY_OR_REDO,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import bz2
 import lzma
-from typing import Callable, Protocol
+from typing import Any, Callable, Protocol
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup import adapter
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.detect import BZIP2, GZIP, XZ
@@ -73,6 +73,7 @@ class Report:
         self.counting = counting  # the rows of tables
         self.structure = structure  # whatever else is for that level
         self.members: Members | None = None
+        self.certified: dict[str, Any] | None = None  # how certificates and keys in it belong together
         self.opened: list[Closable] = []  # programs that the stream passes through
         self._deadline = deadline
         self._ratio_floor = ratio_floor

@@ -116,6 +116,7 @@ class Inspection:
             bytes_decoded=self._report.decoded,
             seconds=seconds,
             members=self._report.members,
+            certified=self._report.certified,
             plain_sha256=self._plain_sha256(stored_sha256),
         )
 

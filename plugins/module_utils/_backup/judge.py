@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup import model
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.codes import CODES
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.detect import PEM
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.manifest import Manifest
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.model import (
     BackupFile,
@@ -27,7 +28,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._backup.model impor
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.restore.evaluate import is_proven, told
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import rfc3339
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import parse_rfc3339, rfc3339
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_size
 
 _NAMED_IN_EVIDENCE = 10
@@ -243,6 +244,7 @@ def _of_content(file: BackupFile, content: Content, expect: Expect) -> Iterator[
             )
             evidence = {"found": list(content.chain), "manifest": list(manifest.formats)}
             yield finding("backup.unexpected_format", file.path, Severity.WARNING, message, evidence)
+    yield from _of_certificates(file, content)
     if dump is None:
         return
     yield from _of_origin(file, dump, manifest, expect)
@@ -252,6 +254,49 @@ def _of_content(file: BackupFile, content: Content, expect: Expect) -> Iterator[
         yield from _of_rows(file, dump, dict(manifest.rows), expect.row_tolerance)
     yield from _of_tables(file, dump, expect)
     yield from _of_extensions(file, dump, manifest, expect)
+
+
+def _of_certificates(file: BackupFile, content: Content) -> Iterator[Finding]:
+    """A bundle is there to be served; an archive may hold old certificates and keys of anything, so it tells softly."""
+    certified = content.certified
+    if certified is None:
+        return
+    bundle = content.chain[-1] == PEM
+    for part, (code, words, of_bundle, of_archive) in _OF_CERTIFICATES.items():
+        named = certified[part]
+        if named:
+            message = f"{file.path} {words}: {', '.join(named[:3])}."
+            yield finding(code, file.path, of_bundle if bundle else of_archive, message, {"named": list(named)})
+    over = {name: until for name, until in certified["lifetimes"].items() if parse_rfc3339(until) <= file.taken_at}
+    if over:
+        name, until = min(over.items(), key=lambda entry: entry[1])
+        message = f"{file.path} holds certificates that had ended when it was taken, such as {name} ({until})."
+        severity = Severity.WARNING if bundle else Severity.INFO
+        evidence = {"not_after": over, "taken_at": rfc3339(file.taken_at)}
+        yield finding("backup.certificate_expired", file.path, severity, message, evidence)
+
+
+# What was seen: the code, the words, and how bad it is of a bundle and of an archive.
+_OF_CERTIFICATES = {
+    "mismatched": (
+        "backup.key_mismatch",
+        "has private keys that belong to none of the certificates beside them",
+        Severity.CRITICAL,
+        Severity.WARNING,
+    ),
+    "disordered": (
+        "backup.chain_disordered",
+        "has certificates in another order than that in which each is followed by its issuer",
+        Severity.WARNING,
+        Severity.INFO,
+    ),
+    "exposed": (
+        "backup.key_exposed",
+        "has private keys that every account can read once it is unpacked",
+        Severity.WARNING,
+        Severity.INFO,
+    ),
+}
 
 
 def _of_members(file: BackupFile, content: Content, manifest: Manifest) -> Iterator[Finding]:

@@ -28,7 +28,7 @@ FULL, PARTIAL = "full", "partial"
 
 # What `unproven` says of a file: each is explained in docs/backups.md.
 CONTENT, PRODUCER_DIGEST, VALUES, TOC = "content", "producer_digest", "values", "toc"
-COMPLETENESS, MEMBERS, SIGNATURE = "completeness", "members", "signature"
+COMPLETENESS, MEMBERS, SIGNATURE, CERTIFICATES = "completeness", "members", "signature", "certificates"
 
 # What stands where a backup is expected.
 FILE, DIRECTORY, FIFO, SOCKET, DEVICE, DANGLING = "file", "directory", "fifo", "socket", "device", "dangling_link"
@@ -320,6 +320,7 @@ class Content:
     members: Members | None = None
     plain_sha256: str = ""  # only where it was asked for
     plain_equal: bool | None = None  # whether what is inside is what its maker dumped, where that was compared
+    certified: Mapping[str, Any] | None = None  # of certificates.Verdict.as_plain
     restored: Mapping[str, Any] | None = None  # what came of a test restore, as restore.model.Restored has it
 
 

@@ -16,10 +16,12 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup import model
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.certificates import can_read
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.containers import Damage, Report, Sink
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.detect import TAR
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.members import Listing, Member
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.model import Problem
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.pem import Shelf
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_size
 
 BLOCK = 512
@@ -244,13 +246,17 @@ class TarFiles(TarReader):
         self._names = [array("Q") for _bucket in range(_BUCKETS)]
         self._unsafe: dict[str, list[str]] = {}
         self._count: dict[str, int] = {}
+        self._shelf = Shelf()
         super().__init__(report)
 
     def member(self, header: Header) -> Sink | None:
         path = header.path.rstrip("/")
         self._judge(header, path)
         self._remember(header, path)
-        return _Digest(self._listing, header)
+        digest = _Digest(self._listing, header)
+        if self._report.structure and header.kind == "file" and self._shelf.wants(path, header.size):
+            return _Kept(digest, self._shelf, header)
+        return digest
 
     def _remember(self, header: Header, path: str) -> None:
         normal = posixpath.normpath(path)
@@ -304,6 +310,16 @@ class TarFiles(TarReader):
                 self._report.problems.append(Problem(code, TAR, text, fatal=fatal, evidence=evidence))
         self._report.members = self._listing.result()
         self._report.unproven.add(model.VALUES)
+        self._certificates()
+
+    def _certificates(self) -> None:
+        """Whether the certificates and keys among the members belong together."""
+        if not self._shelf:
+            return
+        if self._shelf.full or not can_read():
+            self._report.unproven.add(model.CERTIFICATES)
+        if can_read():
+            self._report.certified = self._shelf.verdict().as_plain()
 
 
 # What is told of members, the worst first.
@@ -341,3 +357,19 @@ class _Digest:
         header = self._header
         sha256 = self._hash.hexdigest() if self._hash is not None else ""
         self._listing.add(Member(header.path.rstrip("/"), header.kind, header.size, sha256, header.target))
+
+
+class _Kept:
+    """Keeps the content of a small member besides, for the look at the certificates."""
+
+    def __init__(self, digest: _Digest, shelf: Shelf, header: Header) -> None:
+        self._digest, self._shelf, self._header = digest, shelf, header
+        self._text = b""
+
+    def feed(self, data: bytes) -> None:
+        self._digest.feed(data)
+        self._text += data
+
+    def finish(self) -> None:
+        self._digest.finish()
+        self._shelf.put(self._header.path.rstrip("/"), self._text, self._header.mode)
