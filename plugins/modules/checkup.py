@@ -68,6 +68,13 @@ options:
         type: list
         elements: str
         default: []
+      after:
+        description: >-
+          The ids of acting tasks. When one of them is due, the check does not run yet; M(cadence.upkeep.run_record)
+          runs it later.
+        type: list
+        elements: str
+        default: []
   acting:
     description: Acting tasks of which is asked whether they are due.
     type: list
@@ -211,6 +218,12 @@ due:
   type: list
   elements: str
   sample: [postgres.vacuum]
+later:
+  description: The ids of the checks that wait for an acting task, to see what that leaves.
+  returned: success
+  type: list
+  elements: str
+  sample: [backups.latest]
 covered:
   description: The checks that another one, which ran, stands for.
   returned: success

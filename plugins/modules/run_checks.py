@@ -67,6 +67,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+later:
+  description: The ids of the checks that wait until all that acts is over; M(cadence.upkeep.run_record) runs them.
+  returned: success
+  type: list
+  elements: str
+  sample: [backups.latest]
 due:
   description: The acting tasks that are due, in order.
   returned: success

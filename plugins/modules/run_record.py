@@ -13,6 +13,7 @@ version_added: 0.1.0
 description:
   - Closes the run on a host. On the control node, an action plugin turns what the roles of the O(due) tasks registered
     into the common result form (O(tasks)); on the host, the module writes it to the state directory.
+  - Runs the checks that waited for those tasks (O(later)), so that they see what the tasks left.
   - The role P(cadence.upkeep.run#role) calls it; there is no reason to call it elsewhere.
 author:
   - Upkeep maintainers (@cadence-upkeep)
@@ -27,10 +28,84 @@ options:
   run:
     description: The run, as M(cadence.upkeep.run_request) returned it. Read on the control node.
     type: dict
+  later:
+    description: >-
+      The checks that waited for what acts, as M(cadence.upkeep.run_checks) returned them. Read on the control node.
+    type: list
+    elements: str
+  overrides:
+    description: Changes to the catalogue, as a mapping of ids or its JSON or YAML text. Read on the control node.
+    type: raw
+  only:
+    description: Ids or domains to run, as a list or text. Read on the control node.
+    type: raw
+  skip:
+    description: Ids or domains to leave out, as a list or text. Read on the control node.
+    type: raw
+  force:
+    description: Whether to run what is settled for its period too. Read on the control node.
+    type: raw
   tasks:
     description: The finished tasks. Filled in by the action plugin.
     type: list
     elements: dict
+  checks:
+    description: >-
+      The checks that waited for the tasks, with the suboptions of the same option of M(cadence.upkeep.checkup). Filled
+      in by the action plugin.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      id:
+        description: The id of the task, unique in the list.
+        type: str
+        required: true
+      check:
+        description: The name of the check, which is the name of its module.
+        type: str
+        required: true
+      params:
+        description: The options of that module.
+        type: dict
+        default: {}
+      each:
+        description: >-
+          The check runs once for each of these mappings of options, which are added to O(checks[].params) and win over
+          them; all of them together are one check. When empty, it runs once with O(checks[].params) alone.
+        type: list
+        elements: dict
+        default: []
+      account:
+        description: >-
+          The system account that the check runs as, for servers that let in whom the kernel vouches for. Empty is the
+          user that runs the module; only root can name another.
+        type: str
+        default: ""
+      deadline:
+        description: How long the check may take, each of its runs.
+        type: str
+        default: 60s
+      period:
+        description: The period that the check is done for, such as V(2026-11-22). Without one, nothing is remembered.
+        type: str
+        default: ""
+      digest:
+        description: A fingerprint of the parameters. A check whose fingerprint changed is not settled.
+        type: str
+        default: ""
+      covers:
+        description: The ids of checks that need not run when this one does, because it looks at the same and more.
+        type: list
+        elements: str
+        default: []
+      after:
+        description: >-
+          The ids of acting tasks. When one of them is due, the check does not run yet; M(cadence.upkeep.run_record)
+          runs it later.
+        type: list
+        elements: str
+        default: []
   run_id:
     description: The id of the run.
     type: str
@@ -70,6 +145,7 @@ EXAMPLES = r"""
     run: "{{ run_request.run }}"
     due: "{{ run_checkup.due }}"
     failures: "{{ run_failures | default({}) }}"
+    later: "{{ run_checkup.later }}"
 """
 
 RETURN = r"""
@@ -137,12 +213,14 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=RECORD_SPEC, supports_check_mode=True)
+    # As of checkup: the parameters of a check may hold secrets.
+    module = AnsibleModule(argument_spec=RECORD_SPEC, supports_check_mode=True, no_log=True)
     try:
-        result = record_tasks(module.params, remember=not module.check_mode)
+        result = record_tasks(module.params, remember=not module.check_mode, learn_secrets=module.no_log_values.update)
     except UpkeepError as error:
         module.fail_json(**error.as_failure())
-    module.exit_json(**result)
+    shown = [{**check, "params": sorted(check["params"])} for check in module.params["checks"]]
+    module.exit_json(invocation={"module_args": {**module.params, "checks": shown}}, **result)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ class Entry:
     needs: tuple[str, ...] = ()
     needs_if: Mapping[str, Any] | None = None
     covers: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
     order: int = 100
     deadline: str = "60s"
     budget: str = "30m"
@@ -58,10 +59,10 @@ class Entry:
 
 
 _KEYS = {"from" if field.name == "source" else field.name for field in fields(Entry)} - {"id"}
-_CHECK_KEYS = {"check", "params", "into", "policy", "deadline", "covers", "account"}
+_CHECK_KEYS = {"check", "params", "into", "policy", "deadline", "covers", "after", "account"}
 _ROLE_KEYS = {"role", "entry", "budget"}
 _SHAPES = ("", "list", "each")
-_LISTS = ("needs", "covers")
+_LISTS = ("needs", "covers", "after")
 _MAPPINGS = ("params", "needs_if")
 
 
@@ -86,6 +87,11 @@ def read_catalogue(overrides: Mapping[str, Any]) -> dict[str, Entry]:
             # A covered task that the user removed is no mistake; one that never existed is.
             if covered not in catalogue and covered not in overrides:
                 raise _refuse(entry.id, f"covers the unknown task {covered!r}", suggest(covered, catalogue))
+        for before in entry.after:
+            if before not in catalogue and before not in overrides:
+                raise _refuse(entry.id, f"comes after the unknown task {before!r}", suggest(before, catalogue))
+            if before in catalogue and not catalogue[before].acts:
+                raise _refuse(entry.id, f"comes after {before}, which is a check", "Name tasks that act in `after`.")
         if entry.id in _covered(entry, catalogue):
             # Each would be left out for the other, and none would run.
             raise _refuse(entry.id, "covers itself, at least through others", "Take one of the `covers` out.")

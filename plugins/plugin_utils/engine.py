@@ -59,6 +59,19 @@ class EngineAction(ActionBase):
     def act(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         raise NotImplementedError
 
+    def render(self, request: Request, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the inventory variables that the catalogue names, rendered for this host."""
+        names = {
+            name for entry in request.catalogue.values() for name in (entry.source, entry.policy, entry.account) if name
+        }
+        rendered: dict[str, Any] = {}
+        for name in sorted(names & set(variables)):
+            try:
+                rendered[name] = self._templar.template(variables[name])
+            except AnsibleError as error:
+                rendered[name] = Unusable(" ".join(str(error).split()))
+        return rendered
+
 
 class RunRequest(EngineAction):
     """Read the request once, before any host is touched, and open the run."""
@@ -134,7 +147,7 @@ class RunChecks(EngineAction):
         require_roles(request, variables)
         run = args["run"]
         resolved = resolve(
-            request.catalogue, request.selection, self._render(request, variables), parse_rfc3339(run["started_at"])
+            request.catalogue, request.selection, self.render(request, variables), parse_rfc3339(run["started_at"])
         )
         result: dict[str, Any] = self._execute_module(
             module_name="cadence.upkeep.checkup",
@@ -150,19 +163,6 @@ class RunChecks(EngineAction):
         if result.get("failed") or result.get("unreachable"):
             return result
         return with_plan(result, resolved)
-
-    def _render(self, request: Request, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the inventory variables that the catalogue names, rendered for this host."""
-        names = {
-            name for entry in request.catalogue.values() for name in (entry.source, entry.policy, entry.account) if name
-        }
-        rendered: dict[str, Any] = {}
-        for name in sorted(names & set(variables)):
-            try:
-                rendered[name] = self._templar.template(variables[name])
-            except AnsibleError as error:
-                rendered[name] = Unusable(" ".join(str(error).split()))
-        return rendered
 
 
 def run_arguments(args: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,6 +187,7 @@ def _check_argument(task: Task) -> dict[str, Any]:
         "period": task.period,
         "digest": task.digest,
         "covers": list(task.entry.covers),
+        "after": list(task.entry.after),
     }
 
 
@@ -251,10 +252,16 @@ def _planned(task: Task) -> dict[str, Any]:
 
 
 class RunRecord(EngineAction):
-    """Bring the acting tasks of this host into the common form, and remember them there."""
+    """Bring the acting tasks of this host into the common form, remember them there, and look at what they left.
+
+    The checks that had to wait for them are resolved anew: their parameters may hold secrets, and stand in no result.
+    """
 
     OPTIONS = {
+        **REQUEST_OPTIONS,
         **RUN_OPTION,
+        "cadence": {"type": "str"},
+        "later": {"type": "list", "elements": "str", "default": []},
         "state_dir": {"type": "str"},
         "due": {"type": "list", "elements": "dict", "required": True},
         "failures": {"type": "dict", "default": {}},
@@ -266,10 +273,15 @@ class RunRecord(EngineAction):
             finished_task(task, variables.get(task["registers"]), args["failures"].get(task["id"]), now)
             for task in args["due"]
         ]
+        later = self._later(args, variables)
         try:
             result = self._execute_module(
                 module_name="cadence.upkeep.run_record",
-                module_args={"tasks": tasks, **run_arguments(args, variables)},
+                module_args={
+                    "tasks": tasks,
+                    "checks": [_check_argument(task) for task in later],
+                    **run_arguments(args, variables),
+                },
                 task_vars=variables,
             )
         except AnsibleConnectionFailure as error:
@@ -278,12 +290,18 @@ class RunRecord(EngineAction):
             # Remembering is no change of its own: the tasks have told Ansible what they changed.
             return {**result, "changed": False}
         # What was done must reach the report even when the host can no longer remember it.
-        merged = merge(tasks, [], sum(task["seconds"] for task in tasks), {})
-        return {
-            **merged,
-            "changed": False,
-            "not_remembered": " ".join(str(result.get("msg", "")).split()) or "the host did not answer",
-        }
+        why = " ".join(str(result.get("msg", "")).split()) or "the host did not answer"
+        blind = [finished_task(_acting_argument(task), None, {"msg": why}, now) for task in later]
+        merged = merge(tasks + blind, [], sum(task["seconds"] for task in tasks), {})
+        return {**merged, "changed": False, "not_remembered": why}
+
+    def _later(self, args: dict[str, Any], variables: dict[str, Any]) -> list[Task]:
+        if not args["later"]:
+            return []
+        request = read_request({**args, "cadence": args["run"]["cadence"]}, variables)
+        started = parse_rfc3339(args["run"]["started_at"])
+        resolved = resolve(request.catalogue, request.selection, self.render(request, variables), started)
+        return [task for task in resolved.tasks if task.id in args["later"]]
 
 
 def gather_rows(variables: Mapping[str, Any], now: str) -> Iterator[tuple[str, Any, Any]]:

@@ -16,23 +16,26 @@ RUN_OPTIONS: dict[str, Any] = {
     "now": {"type": "str"},
 }
 
-CHECKUP_SPEC: dict[str, Any] = {
-    "checks": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "id": {"type": "str", "required": True},
-            "check": {"type": "str", "required": True},
-            "params": {"type": "dict", "default": {}},
-            "each": {"type": "list", "elements": "dict", "default": []},
-            "account": {"type": "str", "default": ""},
-            "deadline": {"type": "str", "default": "60s"},
-            "period": {"type": "str", "default": ""},
-            "digest": {"type": "str", "default": ""},
-            "covers": {"type": "list", "elements": "str", "default": []},
-        },
+CHECKS_OPTION: dict[str, Any] = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {
+        "id": {"type": "str", "required": True},
+        "check": {"type": "str", "required": True},
+        "params": {"type": "dict", "default": {}},
+        "each": {"type": "list", "elements": "dict", "default": []},
+        "account": {"type": "str", "default": ""},
+        "deadline": {"type": "str", "default": "60s"},
+        "period": {"type": "str", "default": ""},
+        "digest": {"type": "str", "default": ""},
+        "covers": {"type": "list", "elements": "str", "default": []},
+        "after": {"type": "list", "elements": "str", "default": []},
     },
+}
+
+CHECKUP_SPEC: dict[str, Any] = {
+    "checks": CHECKS_OPTION,
     "acting": {
         "type": "list",
         "elements": "dict",
@@ -49,10 +52,16 @@ CHECKUP_SPEC: dict[str, Any] = {
 }
 
 RECORD_SPEC: dict[str, Any] = {
-    # These three are for the action plugin, which turns them into tasks.
+    # These are for the action plugin, which turns them into tasks and checks.
     "run": {"type": "dict"},
     "due": {"type": "list", "elements": "dict"},
     "failures": {"type": "dict"},
+    "later": {"type": "list", "elements": "str"},
+    "overrides": {"type": "raw"},
+    "only": {"type": "raw"},
+    "skip": {"type": "raw"},
+    "force": {"type": "raw"},
     "tasks": {"type": "list", "elements": "dict"},
+    "checks": CHECKS_OPTION,
     **RUN_OPTIONS,
 }

@@ -55,9 +55,9 @@ def run_checkup(
     """Run the checks of *params* (validated ``CHECKUP_SPEC``) and return the merged result.
 
     Each check becomes an entry of ``checks``: done, carried (settled for its period: its earlier findings stand),
-    planned (``plan_only``) or failed. ``due`` lists the acting tasks that their records do not settle. With
-    *remember*, records and a line of history are written. *learn_secrets* is told every secret parameter, so that the
-    caller can keep them out of what it prints.
+    planned (``plan_only``) or failed. ``due`` lists the acting tasks that their records do not settle, ``later`` the
+    checks that wait for one of them: ``record_tasks`` runs those. With *remember*, records and a line of history are
+    written. *learn_secrets* is told every secret parameter, so that the caller can keep them out of what it prints.
     """
     started = time.monotonic()
     _require_unique([task["id"] for task in [*params["checks"], *params["acting"]]])
@@ -69,10 +69,13 @@ def run_checkup(
     covered = {task_id: check["id"] for check in waiting for task_id in check["covers"]}
     waiting = [check for check in waiting if check["id"] not in covered]
     carried = [entry for entry in carried if entry["id"] not in covered]
+    later: list[dict[str, Any]] = []
     if params["plan_only"]:
         ran = [_planned(check) for check in waiting]
     else:
-        ran = _run(waiting, now, learn_secrets)
+        acting = {task["id"] for task in due if memory.problem is None}
+        later = [check for check in waiting if acting & set(check["after"])]
+        ran = _run([check for check in waiting if check not in later], now, learn_secrets)
         if remember:
             memory.remember(ran, SETTLES_CHECK)
             if due:
@@ -80,6 +83,8 @@ def run_checkup(
     if memory.problem is not None:
         # Without its memory a host cannot say what was done already, nor keep two runs apart: it only looks.
         due = []
+        ran += _run(later, now, learn_secrets)
+        later = []
     return merge(
         ran + carried,
         findings=memory.findings(),
@@ -87,6 +92,7 @@ def run_checkup(
         extra={
             "acting": settled_acting,
             "due": [task["id"] for task in due],
+            "later": [check["id"] for check in later],
             "covered": [
                 {"id": check["id"], "by": covered[check["id"]]} for check in params["checks"] if check["id"] in covered
             ],
@@ -102,13 +108,24 @@ def _require_unique(ids: list[str]) -> None:
         raise InvalidInput(f"Two tasks are called {', '.join(twins)}.", "Give each task an id of its own.")
 
 
-def record_tasks(params: Mapping[str, Any], remember: bool) -> dict[str, Any]:
-    """Write the records of the acting *tasks* of *params* (validated ``RECORD_SPEC``) and return them merged."""
+def record_tasks(
+    params: Mapping[str, Any], remember: bool, learn_secrets: Callable[[frozenset[str]], None]
+) -> dict[str, Any]:
+    """Write the records of the acting *tasks* of *params* (validated ``RECORD_SPEC``) and return them merged.
+
+    Its *checks* are those that had to wait for the tasks. They run now, and judge by the clock of now: what was made
+    since the run began lies in its future.
+    """
+    started = time.monotonic()
     now = parse_rfc3339(params["now"]) if params["now"] else utc_now()
     memory = Memory.open(params, now)
     if remember:
         memory.remember(params["tasks"], SETTLES_ACTING)
-    return merge(params["tasks"], memory.findings(), sum(task["seconds"] for task in params["tasks"]), {})
+    ran = _run(params["checks"], utc_now(), learn_secrets) if params["checks"] else []
+    if remember:
+        memory.remember(ran, SETTLES_CHECK)
+    seconds = sum(task["seconds"] for task in params["tasks"]) + (time.monotonic() - started if ran else 0.0)
+    return merge(params["tasks"] + ran, memory.findings(), seconds, {})
 
 
 class Memory:

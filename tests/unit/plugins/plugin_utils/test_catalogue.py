@@ -116,6 +116,12 @@ def test_overrides_are_not_changed_by_reading_them():
         ({"shop.carts": {**MINE, "budget": "10MiB"}}, "has a budget that is none: '10MiB' is a size", "90s, 5m"),
         ({"host.memory": {"deadline": "soon"}}, "has a deadline that is none", "90s, 5m"),
         ({"host.memory": {"deadline": 60}}, "has a number as 'deadline' where a text belongs", "deadline"),
+        (
+            {"backups.all": {"after": ["backups.creat"]}},
+            "comes after the unknown task 'backups.creat'",
+            "backups.create",
+        ),
+        ({"backups.all": {"after": ["host.memory"]}}, "comes after host.memory, which is a check", "act"),
         ({"host.memory": {"order": "first"}}, "has a text as 'order' where a whole number belongs", "order"),
         ({"host.memory": {"order": True}}, "has a boolean as 'order' where a whole number belongs", "order"),
         ({"host.memory": {"order": 1.5}}, "has a number as 'order' where a whole number belongs", "order"),

@@ -84,7 +84,9 @@ class Here:
             params = validate("checkup", CHECKUP_SPEC, arguments).params
             return travelled(run_checkup(params, True, lambda secrets: None))
         assert module_name == "cadence.upkeep.run_record"
-        return travelled(record_tasks(validate("run_record", RECORD_SPEC, arguments).params, True))
+        return travelled(
+            record_tasks(validate("run_record", RECORD_SPEC, arguments).params, True, lambda secrets: None)
+        )
 
 
 class Nowhere:
@@ -610,3 +612,36 @@ def test_a_plan_names_the_variable_that_cannot_be_used(tmp_path, capsys):
     world.look(plan_only=True)
     assert world.do(run_plan, run=RUN)["failed"] is True
     assert "  ! The variable toy_options is a list, it must be a mapping" in capsys.readouterr().out
+
+
+# --- what looks when all that acts is over ----------------------------------------------------------------------------
+
+LATE = {**OVERRIDES, "toy.late": {"cadence": "weekly", "check": "host_health_info", "after": ["postgres.vacuum"]}}
+
+
+def look_and_record(world, there=Here, **changes):
+    looked = world.look(overrides=LATE)
+    return looked, world.do(
+        run_record,
+        there=there,
+        **{"run": RUN, "due": looked["due"], "later": looked["later"], "overrides": LATE, **changes},
+        state_dir=str(world.folder / "state"),
+    )
+
+
+def test_a_check_that_comes_after_a_task_looks_once_it_is_done(world):
+    looked, result = look_and_record(world)
+    assert looked["later"] == ["toy.late"]
+    assert "toy.late" not in [entry["id"] for entry in looked["checks"]]
+    assert [(entry["id"], entry["status"]) for entry in result["checks"]] == [
+        ("postgres.vacuum", "done"),
+        ("toy.late", "done"),
+    ]
+
+
+@pytest.mark.parametrize("there", [Nowhere, NoPython, Silent])
+def test_a_check_that_could_not_look_any_more_is_unknown(world, there):
+    _looked, result = look_and_record(world, there)
+    (late,) = [entry for entry in result["checks"] if entry["id"] == "toy.late"]
+    assert (late["status"], late["worst"]) == ("failed", "unknown")
+    assert [finding["task"] for finding in result["findings"]] == ["toy.late"]

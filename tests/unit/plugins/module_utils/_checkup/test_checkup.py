@@ -139,7 +139,7 @@ def record(state, tasks, remember=True, **options):
         "tasks": list(tasks), "run_id": "run-1", "cadence": "weekly", "host": "db1", "state_dir": str(state),
         "now": NOW, **options,
     }  # fmt: skip
-    return record_tasks(validate("run_record", RECORD_SPEC, params).params, remember)
+    return record_tasks(validate("run_record", RECORD_SPEC, params).params, remember, set().update)
 
 
 def finished(task_id="pg.vacuum", worst="ok", **changes):
@@ -388,6 +388,63 @@ def test_what_a_covering_check_sees_now_replaces_what_was_seen_before(state):
     checkup(state, [item("look", "backups.latest")])
     result = checkup(state, [item("look", "backups.latest"), covering()])
     assert list(entries(result)) == ["backups.all"]
+
+
+def waiting(**changes):
+    return {**item("look", "backups.latest"), "after": ["backups.create"], **changes}
+
+
+def test_a_check_waits_for_what_acts_and_looks_when_that_is_over(state):
+    create = acting("backups.create", DAY)
+    result = checkup(state, [item("look", "first"), waiting()], [create])
+    assert list(entries(result)) == ["first"]
+    assert (result["due"], result["later"]) == (["backups.create"], ["backups.latest"])
+    assert "backups.latest" not in remembered(state)
+    after = record(state, [finished("backups.create", period=DAY)], checks=[waiting()])
+    assert {task_id: entry["status"] for task_id, entry in entries(after).items()} == {
+        "backups.create": "done",
+        "backups.latest": "done",
+    }
+    again = checkup(state, [waiting()], [create])
+    assert [entry["status"] for entry in again["checks"]] == ["carried"]
+    assert again["later"] == []
+
+
+def test_a_check_that_need_not_wait_does_not(state):
+    create = acting("backups.create", DAY)
+    assert checkup(state, [waiting()])["later"] == []  # nothing makes backups here
+    record(state, [finished("backups.create", period=DAY)])
+    settled = checkup(state, [waiting(digest="another")], [create])
+    assert entries(settled)["backups.latest"]["status"] == "done"
+    assert settled["later"] == []
+
+
+def test_a_plan_shows_a_check_that_waits(state):
+    result = checkup(state, [waiting()], [acting("backups.create", DAY)], plan_only=True)
+    assert [entry["status"] for entry in result["checks"]] == ["planned"]
+
+
+def test_where_nothing_may_act_no_check_waits(state):
+    state.parent.mkdir(exist_ok=True)
+    state.write_text("no directory")
+    result = checkup(state, [waiting()], [acting("backups.create", DAY)])
+    assert (result["due"], result["later"]) == ([], [])
+    assert entries(result)["backups.latest"]["status"] == "done"
+
+
+def test_a_check_that_waited_judges_by_the_clock_of_then(state):
+    """What was made since the run began must not lie in its future."""
+    late = {**item("say_now", "backups.latest"), "after": ["backups.create"]}
+    before = datetime.now(timezone.utc).replace(microsecond=0)
+    result = record(state, [finished("backups.create", period=DAY)], checks=[late])
+    said = next(finding["message"] for finding in result["findings"] if finding["code"] == "toy.now")
+    assert before <= datetime.fromisoformat(said) <= datetime.now(timezone.utc)
+
+
+def test_check_mode_looks_late_and_remembers_nothing(state):
+    result = record(state, [finished("backups.create", period=DAY)], remember=False, checks=[waiting()])
+    assert entries(result)["backups.latest"]["status"] == "done"
+    assert not state.exists()
 
 
 def test_a_check_without_a_period_is_not_remembered(state):
