@@ -368,19 +368,22 @@ def test_no_secret_is_in_an_argument_the_environment_a_result_or_the_state(
         assert [secret for secret in secrets if secret in text] == []
 
 
-def test_no_agent_and_no_home_is_left_behind(keys: Keys, tmp_path: Path) -> None:
+def test_no_agent_and_no_home_is_left_behind(keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Short, for the sockets of the agent, and of its own: others verify at the same time.
+    temporary = Path(tempfile.mkdtemp(prefix="t", dir=tempfile.gettempdir()))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     path = put(tmp_path, "shop.sql.gpg", keys.gpg_symmetric(SQL))
     keys.rest()
-    before = set(Path(tempfile.gettempdir()).glob(f"{gpghome.PREFIX}*"))
     assert told(verify(path, decrypt=with_(keys, "passphrase_file"))) == []
     other = put(tmp_path, "other.sql.gpg", keys.gpg_encrypted(SQL))
     assert told(verify(other, decrypt=with_(keys, "gpg_homedir"))) == []
-    assert set(Path(tempfile.gettempdir()).glob(f"{gpghome.PREFIX}*")) <= before
+    assert list(temporary.iterdir()) == []
     # An agent that was told to end does so in its own time.
     until = time.monotonic() + 60
-    while agents := [line for line in running() if str(keys.gpg) in line or gpghome.PREFIX in line]:
+    while agents := [line for line in running() if str(keys.gpg) in line or str(temporary) in line]:
         assert time.monotonic() < until, agents
         time.sleep(0.1)
+    temporary.rmdir()
 
 
 def running() -> list[str]:

@@ -72,6 +72,11 @@ def _require_sense(job: Job, params: Mapping[str, Any]) -> None:
     for option, number, least in (("jobs", job.jobs, 1), ("copy_retries", job.copy_retries, 0)):
         if number < least:
             raise InvalidInput(f"{option} is {number}; it cannot be less than {least}.")
+    if not job.always and job.grace >= job.every:
+        raise InvalidInput(
+            f"grace is {params['grace']}, which is no less than every ({params['every']}): each run would make a backup.",
+            "Shorten grace, or set when: always if that is meant.",
+        )
     if job.headroom < 1:
         raise InvalidInput(f"headroom is {job.headroom:g}; it cannot be less than 1.")
     if job.level is not None and not 1 <= job.level <= _LEVELS.get(job.compress, 0):

@@ -69,7 +69,7 @@ def test_one_that_hangs_is_stopped_at_its_time(tmp_path: Path) -> None:
         time.sleep(600)
         return None, None
 
-    limited = policy(parallel=2, seconds_per_file=0.2)
+    limited = policy(parallel=2, seconds_per_file=3.0)
     started = time.monotonic()
     results = read_all([Task("/hanging", 5 << 20, hang), good], limited, Deadline(600))
     assert time.monotonic() - started < 60

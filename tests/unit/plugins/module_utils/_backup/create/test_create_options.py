@@ -62,6 +62,8 @@ def test_what_is_left_out_is_as_documented():
         ({"mode": "0200"}, "its owner not"),
         ({"time_limit": "0"}, "time_limit is 0"),
         ({"every": "soon"}, "every"),
+        ({"grace": "24h"}, "each run would make a backup"),
+        ({"every": "1h"}, "each run would make a backup"),
         ({"min_free": "10"}, "min_free"),
         ({"headroom": 0.5}, "headroom"),
         ({"copy_retries": -1}, "copy_retries"),
