@@ -74,7 +74,7 @@ def _require_sense(job: Job, params: Mapping[str, Any]) -> None:
             raise InvalidInput(f"{option} is {number}; it cannot be less than {least}.")
     if not job.always and job.grace >= job.every:
         raise InvalidInput(
-            f"grace is {params['grace']}, which is no less than every ({params['every']}): each run would make a backup.",
+            f"grace is {params['grace']}, no less than every ({params['every']}): each run would make a backup.",
             "Shorten grace, or set when: always if that is meant.",
         )
     if job.headroom < 1:
