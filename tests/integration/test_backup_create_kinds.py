@@ -143,7 +143,24 @@ def test_the_directory_of_the_backups_is_not_backed_up(tree: Path, tmp_path: Pat
     assert "kept" not in path.read_text(errors="replace")
 
 
-def test_many_files_take_little_memory_and_no_long_time(tmp_path: Path) -> None:
+@pytest.mark.soak
+def test_a_hundred_thousand_files_in_a_directory_take_little_memory(tmp_path: Path) -> None:
+    root = tmp_path / "many"
+    root.mkdir()
+    for number in range(100_000):
+        (root / f"{number:06}").touch()
+    started = time.monotonic()
+    process = of_files(root, tmp_path, compress="gzip").spawn()
+    _pid, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    print(f"{time.monotonic() - started:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of CPU, {used.ru_maxrss} KiB")
+    assert used.ru_maxrss < 160 << 10
+    (path,) = (tmp_path / "backups").glob("*.tar.gz")
+    assert verified(str(path))["files"][0]["members"]["count"] == 100_001
+
+
+def test_every_one_of_many_files_is_a_member(tmp_path: Path) -> None:
     root = tmp_path / "many"
     root.mkdir()
     for number in range(3000):
