@@ -59,6 +59,8 @@ ANSIBLE_KEYS = frozenset(
 # Keys of the common form: a domain that used one would hide what was found.
 COMMON_KEYS = frozenset(("changed", "summary", "findings", "actions", "metrics", "truncated"))
 
+_MEASURE = json.JSONEncoder(default=str, skipkeys=True)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -212,7 +214,7 @@ def _head(entries: Sequence[Any], limit: int) -> Sequence[Any]:
 
 def _size(value: Any) -> int:
     """Return the bytes of *value* within a list in JSON as ``exit_json`` writes it."""
-    return len(json.dumps(value, default=str, skipkeys=True)) + 2
+    return len(_MEASURE.encode(value)) + 2
 
 
 def _level(sizes: Mapping[str, Sequence[int]], room: int) -> dict[str, int]:

@@ -31,10 +31,11 @@ def to_plain(value: Any, strict: bool = True) -> Any:
 
     Raises ``TypeError``, naming the place, for any other type; with *strict* false, its text stands for it instead.
     """
-    return _plain(value, strict, "the value")
+    return _plain(value, strict, ("the value",))
 
 
-def _plain(value: Any, strict: bool, place: str) -> Any:
+def _plain(value: Any, strict: bool, place: tuple[Any, ...]) -> Any:
+    """*place* is the way to *value*: what it is called, or the place that it is in and its key there."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -46,13 +47,13 @@ def _plain(value: Any, strict: bool, place: str) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {_key(key): _plain(entry, strict, f"{place}[{key!r}]") for key, entry in value.items()}
+        return {_key(key): _plain(entry, strict, (place, key)) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(entry, strict, f"{place}[{index}]") for index, entry in enumerate(value)]
+        return [_plain(entry, strict, (place, index)) for index, entry in enumerate(value)]
     return _plain_rare(value, strict, place)
 
 
-def _plain_rare(value: Any, strict: bool, place: str) -> Any:
+def _plain_rare(value: Any, strict: bool, place: tuple[Any, ...]) -> Any:
     if isinstance(value, Decimal):
         return _number(value)
     if isinstance(value, datetime):
@@ -67,11 +68,15 @@ def _plain_rare(value: Any, strict: bool, place: str) -> Any:
         return bytes(value).decode("utf-8", errors="backslashreplace")
     if isinstance(value, _WRITTEN_AS_TEXT) or not strict:
         return _encodable(str(value))
-    raise TypeError(f"{place} is a {type(value).__name__}, which JSON does not have")
+    raise TypeError(f"{_words_of(place)} is a {type(value).__name__}, which JSON does not have")
+
+
+def _words_of(place: tuple[Any, ...]) -> str:
+    return str(place[0]) if len(place) == 1 else f"{_words_of(place[0])}[{place[1]!r}]"
 
 
 def _key(key: Any) -> str:
-    return _encodable(key) if isinstance(key, str) else str(_plain(key, False, "a key"))
+    return _encodable(key) if isinstance(key, str) else str(_plain(key, False, ("a key",)))
 
 
 def _instant(value: datetime) -> str:
@@ -93,6 +98,8 @@ def _number(value: Decimal) -> int | float | None:
 
 
 def _encodable(text: str) -> str:
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -102,4 +109,7 @@ def _encodable(text: str) -> str:
 
 def one_line(text: str) -> str:
     r"""Return *text* with control characters written out (``\n``), so that a name cannot break a line of a report."""
+    # Nearly every name is, and this is the quick way to see it.
+    if text.isprintable():
+        return text
     return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)

@@ -15,6 +15,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -176,7 +177,19 @@ def redact_tree(value: Any, secrets: Iterable[str] = ()) -> Any:
 
     Keys are redacted as texts; tuples become lists.
     """
-    return _redact_tree(value, _known(secrets))
+    return _redact_tree(value, _Masked(_known(secrets)))
+
+
+class _Masked(dict[str, str]):
+    """Each text as it was redacted: the records of a result have their keys, and many of their texts, in common."""
+
+    def __init__(self, known: re.Pattern[str] | None) -> None:
+        super().__init__()
+        self._known = known
+
+    def __missing__(self, text: str) -> str:
+        masked = self[text] = _redact(text, self._known)
+        return masked
 
 
 def _known(secrets: Iterable[str]) -> re.Pattern[str] | None:
@@ -222,57 +235,61 @@ def _apply_rules(text: str) -> str:
     return text
 
 
-def _redact_tree(value: Any, known: re.Pattern[str] | None) -> Any:
+def _redact_tree(value: Any, masked: _Masked) -> Any:
     if isinstance(value, str):
-        return _redact(value, known)
+        return masked[value]
     if isinstance(value, dict):
-        return _redact_dict(value, known)
+        return _redact_dict(value, masked)
     if isinstance(value, (list, tuple)):
-        return _redact_list(value, known)
+        return _redact_list(value, masked)
     return value
 
 
-def _redact_dict(entries: dict[Any, Any], known: re.Pattern[str] | None) -> dict[Any, Any]:
+def _redact_dict(entries: dict[Any, Any], masked: _Masked) -> dict[Any, Any]:
     redacted: dict[Any, Any] = {}
     # `{"name": "DB_PASSWORD", "value": "..."}` is the usual form of an environment.
     named = entries.get("name")
-    value_is_secret = isinstance(named, str) and _SECRET_KEY.search(named) is not None
+    value_is_secret = isinstance(named, str) and _names_secret(named)
     for key, entry in entries.items():
-        shown = _redact(key, known) if isinstance(key, str) else key
+        shown = masked[key] if isinstance(key, str) else key
         while shown in redacted:
             shown += "'"  # two keys that differ in their secrets alone
-        names_secret = isinstance(key, str) and _SECRET_KEY.search(key) is not None
-        if names_secret or (value_is_secret and key == "value"):
+        if (isinstance(key, str) and _names_secret(key)) or (value_is_secret and key == "value"):
             counted = isinstance(key, str) and _COUNTED.search(key) is not None
-            redacted[shown] = _mask(entry, known, counted or key == "value")
+            redacted[shown] = _mask(entry, masked, counted or key == "value")
         else:
-            redacted[shown] = _redact_tree(entry, known)
+            redacted[shown] = _redact_tree(entry, masked)
     return redacted
 
 
-def _mask(entry: Any, known: re.Pattern[str] | None, counted: bool) -> Any:
+@lru_cache(maxsize=1024)
+def _names_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
+
+
+def _mask(entry: Any, masked: _Masked, counted: bool) -> Any:
     """Mask the texts of *entry*, whose key names a secret; a mapping below it speaks for itself."""
     if isinstance(entry, (str, bytes)):
         return MASK if entry else entry
     if isinstance(entry, (int, float)) and not isinstance(entry, bool):
         return entry if counted else MASK
     if isinstance(entry, (list, tuple)):
-        return [_mask(item, known, counted) for item in entry]
-    return _redact_tree(entry, known)
+        return [_mask(item, masked, counted) for item in entry]
+    return _redact_tree(entry, masked)
 
 
-def _redact_list(items: list[Any] | tuple[Any, ...], known: re.Pattern[str] | None) -> list[Any]:
+def _redact_list(items: list[Any] | tuple[Any, ...], masked: _Masked) -> list[Any]:
     """Redact each item; a PEM block that was split into lines is recognised across them."""
     redacted, label = [], ""
     for item in items:
         if not isinstance(item, str):
-            redacted.append(_redact_tree(item, known))
+            redacted.append(_redact_tree(item, masked))
             continue
         if label:
             redacted.append(f"[redacted {label}]")
             label = "" if f"-----END {label}-" in item else label
         else:
-            redacted.append(_redact(item, known))
+            redacted.append(masked[item])
             label = _open_label(item)
     return redacted
 
