@@ -205,7 +205,7 @@ class Run:
 
     def _work(self, main: Main, closing: str) -> None:
         started = time.monotonic()
-        for phase in statements(self._steps, self._snapshot, self._options):
+        for phase in filter(None, statements(self._steps, self._snapshot, self._options)):
             main.ask(lambda session: await_ended(session, self._pids))
             self._work_off(phase, main)
         self._look(main, [oid for oid in self._progress if oid not in self._proven])

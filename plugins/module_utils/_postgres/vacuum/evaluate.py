@@ -39,7 +39,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.ne
     age_reasons,
     dead_reasons,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.sql import NO_MANNER, work_statement
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.sql import NO_MANNER, head, target
 
 # A VACUUM that leaves this share of the dead rows has removed nothing to speak of.
 KEPT_SHARE = 0.9
@@ -70,6 +70,8 @@ def judge(
     database, skipped. *manner* is that of the statements.
     """
     records = []
+    version, subject = snapshot.version, snapshot.subject
+    heads = {actions: head(actions, version, False, manner) for actions in {step.actions for step in plan.steps}}
     for priority, step in enumerate(plan.steps, 1):
         attempt, after = Attempt(message=held), None
         if applied is not None:
@@ -80,13 +82,13 @@ def judge(
             verdict = Verdict(SKIPPED, "other_run")
         records.append(
             Record(
-                subject=snapshot.subject_of(step.table),
+                subject=f"{subject}.{step.table.title}",
                 database=snapshot.database,
                 table=step.table,
                 status=verdict.status,
                 actions=step.actions,
                 reasons=step.reasons,
-                sql=work_statement(step.actions, [step.table], snapshot.version, False, manner),
+                sql=heads[step.actions] + target(step.table, version),
                 why=verdict.why,
                 priority=priority,
                 attempt=attempt,
@@ -122,6 +124,9 @@ class Verdict(NamedTuple):
     holders: tuple[Holder, ...] = ()
 
 
+_ALL_DONE = Verdict(DONE, changed=True)
+
+
 def _verdict(
     database: str, step: Step, policy: Policy, applied: Applied | None, attempt: Attempt, after: Counters | None
 ) -> Verdict:
@@ -136,8 +141,8 @@ def _verdict(
 
 def _proven(database: str, step: Step, policy: Policy, after: Counters, holders: Sequence[Holder]) -> Verdict:
     """Return whether a table that was worked on is better off, and what VACUUM could not do."""
-    if not _dead(after) and not any(reason.code in AGES for reason in step.reasons):
-        return Verdict(DONE, changed=True)
+    if not _dead(after) and AGES.isdisjoint([reason.code for reason in step.reasons]):
+        return _ALL_DONE
     table, before = step.table, step.table.counters
     holders = [one for one in holders if table.catalog or not one.only_catalogs]
     # What all databases share is held from each of them.
@@ -361,18 +366,20 @@ def totals(records: Iterable[Record], considered: int) -> dict[str, Any]:
     """Return the sums over all tables. ``by_reason`` counts why tables were chosen and why they were left."""
     counts: Counter[str] = Counter()
     by_reason: Counter[str] = Counter()
+    worked: list[Record] = []
     for record in records:
-        for why in {record.why} if record.why else {reason.code for reason in record.reasons}:
+        for why in (record.why,) if record.why else {reason.code for reason in record.reasons}:
             by_reason[why] += 1
         if record.status != SKIPPED or record.why not in NOT_CANDIDATES:
             counts[record.status] += 1
         if record.after is not None and record.status in (DONE, PARTIAL):
-            before, after = record.bytes_before, record.bytes_after
-            counts["dead_before"] += _dead(record.table.counters)
-            counts["dead_after"] += _dead(record.after)
-            counts["bytes_before"] += before
-            counts["bytes_after"] += after
-            counts["freed"] += max(0, before - after)
+            worked.append(record)
+    sizes = [(record.bytes_before, record.bytes_after) for record in worked]
+    counts["dead_before"] = sum(_dead(record.table.counters) for record in worked)
+    counts["dead_after"] = sum(_dead(record.after) for record in worked if record.after is not None)
+    counts["bytes_before"] = sum(before for before, _after in sizes)
+    counts["bytes_after"] = sum(after for _before, after in sizes)
+    counts["freed"] = sum(max(0, before - after) for before, after in sizes)
     return {"considered": considered, **{name: counts[name] for name in _TOTALS}, "by_reason": _sorted(by_reason)}
 
 

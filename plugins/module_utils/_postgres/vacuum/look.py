@@ -26,7 +26,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster i
     read_server,
     require_primary,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Database, Holder, quote_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Database, Holder, Server, quote_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.collect import (
     read_all_holders,
     read_tables,
@@ -59,20 +59,20 @@ class Seen:
     findings: tuple[Finding, ...]
 
 
-def look(cluster: Cluster, options: RunOptions, policy: Policy) -> Seen:
-    """Return what is to be done in the cluster. Nothing has been sent by then that changes anything."""
+def look(cluster: Cluster, session: Session, options: RunOptions, policy: Policy) -> Seen:
+    """Return what is to be done in the cluster that *session* is in. Nothing is sent that changes anything."""
     try:
-        with cluster.session(cluster.connection.database) as session:
-            server = read_server(session)
-            require_primary(server)
-            require_supported(options.manner, server.version)
-            cluster.require_direct(session)
-            databases = read_databases(session)
-            chosen, left = choose(databases, options.databases)
-            chosen, left = _with_old_templates(databases, chosen, left, policy)
-            holders = read_all_holders(session)
-            findings = [*_elsewhere(cluster, databases, chosen, dict(left)), *_too_parallel(cluster, session, options)]
-            looked = _look_into_all(cluster, session, options, policy, [one for one in databases if one.name in chosen])
+        server = read_server(session)
+        require_primary(server)
+        require_supported(options.manner, server.version)
+        cluster.require_direct(session)
+        databases = read_databases(session)
+        chosen, left = choose(databases, options.databases)
+        chosen, left = _with_old_templates(databases, chosen, left, policy)
+        holders = read_all_holders(session)
+        findings = [*_elsewhere(cluster, databases, chosen, dict(left)), *_too_parallel(cluster, session, options)]
+        wanted = [one for one in databases if one.name in chosen]
+        looked = _look_into_all(cluster, session, server, options, policy, wanted)
     except ServerError as error:
         raise lost(cluster.connection, error) from None
     snapshots = [one.snapshot for one in looked if one.snapshot is not None]
@@ -139,7 +139,12 @@ def _too_parallel(cluster: Cluster, session: Session, options: RunOptions) -> li
 
 
 def _look_into_all(
-    cluster: Cluster, session: Session, options: RunOptions, policy: Policy, databases: Sequence[Database]
+    cluster: Cluster,
+    session: Session,
+    server: Server,
+    options: RunOptions,
+    policy: Policy,
+    databases: Sequence[Database],
 ) -> list[Looked]:
     """Look into each of *databases*. *session* is the one that we have; what cannot be entered is a finding."""
     looked: list[Looked] = []
@@ -150,7 +155,8 @@ def _look_into_all(
         again = any(one.snapshot is not None for one in looked)
         try:
             with nullcontext(session) if database.current else cluster.session(database.name) as own:
-                looked.append(_look_into(cluster, asked, own, again))
+                here = server if own is session else read_server(own)
+                looked.append(_look_into(cluster, asked, own, here, again))
         except ConnectionFailed as error:
             if len(databases) == 1 or database.current:
                 raise
@@ -158,8 +164,7 @@ def _look_into_all(
     return looked
 
 
-def _look_into(cluster: Cluster, asked: Looked, session: Session, again: bool) -> Looked:
-    server = read_server(session)
+def _look_into(cluster: Cluster, asked: Looked, session: Session, server: Server, again: bool) -> Looked:
     policy = asked.policy
     snapshot = read_tables(session, server, cluster.connection.label, asked.name, policy.autovacuum, again)
     made = plan(snapshot, policy, snapshot.now)

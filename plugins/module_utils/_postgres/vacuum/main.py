@@ -24,22 +24,37 @@ def is_broken(session: Session, error: ServerError) -> bool:
 class Main:
     """A session in *database* that has the advisory lock there, as a context manager; *what* names the place.
 
-    When it breaks it is replaced, once. Raises ``ConnectionFailed``, and ``LockHeld`` when another run is at work, or
-    was faster to take the lock that was lost with the session.
+    It is *session* where that is given, else one of its own. When it breaks it is replaced, once. Raises
+    ``ConnectionFailed``, and ``LockHeld`` when another run is at work, or was faster to take the lock that was lost
+    with the session.
     """
 
-    def __init__(self, cluster: Cluster, database: str, what: str) -> None:
+    def __init__(self, cluster: Cluster, database: str, what: str, session: Session | None = None) -> None:
         self._cluster = cluster
         self._database = database
         self._what = what
         self._stack = ExitStack()
-        self._session: Session | None = None
+        self._session = session
         self._replaced = False
         self.broken = False
 
     def __enter__(self) -> Main:
-        self._open()
+        if self._session is None:
+            self._open()
+        else:
+            self._stack.callback(self._session.close)
+            self._lock(self._session)
         return self
+
+    def _lock(self, session: Session) -> None:
+        """Take the lock with a session that looked before: the server may have been restarted meanwhile."""
+        try:
+            take_lock(session, self._what)
+        except ServerError as error:
+            if not is_broken(session, error):
+                raise
+            self._stack.close()
+            self._open()
 
     def __exit__(self, *_exception: object) -> None:
         self._stack.close()

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import (
     ANALYZE,
@@ -36,8 +37,8 @@ _LACKING = {
 }
 # The reasons for a FREEZE.
 AGES = frozenset(("xid", "mxid"))
-# The rank of the first reason that applies, after 1 for an age that is an emergency and 2 for any that is too high.
-_RANKS = {"dead": 3, "missing_stats": 4, "inserts": 5, "stats": 5, "always": 5}
+# The rank of the first reason that applies, after 1 for an age that is an emergency.
+_RANKS = {"xid": 2, "mxid": 2, "dead": 3, "missing_stats": 4, "inserts": 5, "stats": 5, "always": 5}
 OLDEST_FIRST = 2
 # Of a table that came into being after its thresholds were read.
 UNKNOWN_LIMITS = Autovacuum(Limit(math.inf, 0.0), Limit(math.inf, 0.0))
@@ -97,7 +98,7 @@ def further_reasons(table: Table, policy: Policy, part: Below, known: Sequence[R
 def possible(table: Table, policy: Policy) -> tuple[str, ...]:
     """Return the actions of the mode that this table can be given."""
     actions = MODE_ACTIONS[policy.mode]
-    vacuums = not table.partitioned and (policy.heap or bool(table.toast))
+    vacuums = table.kind != "p" and (policy.heap or bool(table.toast))
     analyzes = table.oid != STATISTICS_CATALOG
     if vacuums and analyzes:
         return actions
@@ -106,8 +107,11 @@ def possible(table: Table, policy: Policy) -> tuple[str, ...]:
 
 def work_for(table: Table, policy: Policy, due: Sequence[Reason]) -> tuple[str, ...]:
     """Return the actions for the reasons that are *due*, in the order in which a statement names them."""
-    codes = {reason.code for reason in due}
-    able = possible(table, policy)
+    return _actions_for(possible(table, policy), frozenset([reason.code for reason in due]))
+
+
+@lru_cache(maxsize=128)
+def _actions_for(able: tuple[str, ...], codes: frozenset[str]) -> tuple[str, ...]:
     wanted = set(able) if codes & {"dead", "always"} else set()
     if codes & AGES:
         wanted |= {VACUUM, FREEZE}
@@ -229,9 +233,8 @@ def is_recent(reason: Reason, table: Table, policy: Policy, now: datetime) -> bo
 
 def rank(step: Step) -> int:
     """Return how urgent a step is: 1 and 2 ages, 3 dead rows, 4 missing statistics, 5 stale ones."""
-    if any(reason.code in AGES for reason in step.reasons):
-        return 1 if age(step.table.counters) > EMERGENCY_AGE else 2
-    return min(_RANKS[reason.code] for reason in step.reasons)
+    urgency = min([_RANKS[reason.code] for reason in step.reasons])
+    return 1 if urgency == OLDEST_FIRST and age(step.table.counters) > EMERGENCY_AGE else urgency
 
 
 def is_old(counters: Counters, policy: Policy) -> bool:

@@ -92,7 +92,7 @@ def _judge(
     reasons += [] if only_ages else further_reasons(table, policy, part, reasons)
     if not reasons:
         return None
-    due = tuple(reason for reason in reasons if not is_recent(reason, table, policy, now))
+    due = tuple([reason for reason in reasons if not is_recent(reason, table, policy, now)])
     if not due:
         return Skip(table, "recent", tuple(reasons))
     if not table.permitted:
@@ -118,6 +118,8 @@ def _with_partitions(steps: Sequence[Step], healthy: Iterable[Table], snapshot: 
     """
     parents = {table.oid: table.parent for table in snapshot.tables}
     analysed = {step.table.oid: step.table for step in steps if step.table.partitioned}
+    if not analysed:
+        return list(steps)
 
     def reason_of(table: Table) -> tuple[Reason, ...]:
         above = table.parent

@@ -51,6 +51,8 @@ _ACTION_STATUS = {PLANNED: core.PLANNED, DONE: core.DONE, FAILED: core.FAILED, S
 class Looked:
     """One database of the run: its plan and what came of it, or (``why``) the reason for which it was left.
 
+    There is a record of each table of the plan but the healthy ones.
+
     ``policy`` and ``options`` are what counts there, which is another thing in an ``emergency``. ``held`` is the error
     when another run is at work there, ``lost`` the one that ended ours. ``slots`` are the connections that the server
     has left; ``closing`` is what shall be sent though no table has work; ``ages`` are those of the database before the
@@ -85,9 +87,8 @@ class Looked:
         """Every table that was looked at, healthy ones too."""
         if self.snapshot is None:
             return []
-        tables = [step.table for step in self.plan.steps] + [skip.table for skip in self.plan.skipped]
-        tables += self.plan.healthy
-        return [self.snapshot.subject_of(table) for table in tables]
+        place = self.snapshot.subject
+        return [*(record.subject for record in self.records), *(f"{place}.{one.title}" for one in self.plan.healthy)]
 
 
 @dataclass(frozen=True)

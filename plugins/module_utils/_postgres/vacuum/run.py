@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -15,9 +15,11 @@ from typing import Any
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Budget, Deadline
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import ConnectionFailed, LockHeld
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.garbage import modules_spared
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import (
     PREFERENCE,
     ServerError,
+    Session,
     find_driver,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import (
@@ -32,7 +34,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options i
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.progress import progress_path, watching
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.apply import Run, gone
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.evaluate import evaluate, judge
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.look import look
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.look import Seen, look
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.main import Main
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import Applied, Snapshot, Table
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.needs import age, is_old
@@ -47,6 +49,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.st
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.wraparound import Ages, wraparound
 
 
+@modules_spared()
 def vacuum(
     params: Mapping[str, Any], now: datetime, check_mode: bool = False, drivers: Sequence[str] = PREFERENCE
 ) -> Vacuumed:
@@ -61,9 +64,11 @@ def vacuum(
     cluster = Cluster(find_driver(drivers), connection_of(params), options.session)
     policy = policy_of(params)
     limits = Limits(Budget(options.time_limit), Deadline(options.hard_time_limit))
-    with nullcontext() if check_mode else host_lock(cluster, now):
+    with ExitStack() as stack:
+        stack.enter_context(nullcontext() if check_mode else host_lock(cluster, now))
+        session = stack.enter_context(cluster.session(cluster.connection.database))
         try:
-            seen = look(cluster, options, policy)
+            seen = look(cluster, session, options, policy)
         except ReadOnlyServer:
             if not options.skip_standby:
                 raise
@@ -71,12 +76,7 @@ def vacuum(
         if check_mode:
             ended = [_only_planned(one, seen.holders) for one in seen.databases]
         else:
-            ended = []
-            for one in seen.databases:
-                ended.append(
-                    _work(cluster, one, seen.holders, limits, fresh=not any(past.plan.steps for past in ended))
-                )
-            _require_one_turn(ended)
+            ended = _work_in_all(cluster, session, seen, limits)
     return report(cluster.connection, options, ended, seen.holders, now, time.monotonic() - started, seen.findings)
 
 
@@ -96,7 +96,22 @@ def _only_planned(looked: Looked, holders: Sequence[Holder]) -> Looked:
     )
 
 
-def _work(cluster: Cluster, looked: Looked, holders: Sequence[Holder], limits: Limits, fresh: bool) -> Looked:
+def _work_in_all(cluster: Cluster, session: Session, seen: Seen, limits: Limits) -> list[Looked]:
+    """Do the plans of all databases. *session* is the one that looked; it works on where its own is the only one."""
+    alone = len(seen.databases) == 1 and seen.databases[0].options.session == cluster.options
+    if not alone:
+        session.close()
+    ended: list[Looked] = []
+    for one in seen.databases:
+        fresh = not any(past.plan.steps for past in ended)
+        ended.append(_work(cluster, one, seen.holders, limits, fresh, session if alone else None))
+    _require_one_turn(ended)
+    return ended
+
+
+def _work(
+    cluster: Cluster, looked: Looked, holders: Sequence[Holder], limits: Limits, fresh: bool, session: Session | None
+) -> Looked:
     """Do the plan of one database, under its advisory lock. *fresh* begins a new log of the progress."""
     snapshot = looked.snapshot
     if snapshot is None:
@@ -105,7 +120,7 @@ def _work(cluster: Cluster, looked: Looked, holders: Sequence[Holder], limits: L
     applied, held = Applied({}), None
     if looked.plan.steps or looked.closing:
         try:
-            applied = _apply(replace(cluster, options=looked.options.session), looked, snapshot, limits, fresh)
+            applied = _apply(replace(cluster, options=looked.options.session), looked, snapshot, limits, fresh, session)
         except LockHeld as error:
             held = error
         except ConnectionFailed as error:
@@ -134,12 +149,14 @@ def _work(cluster: Cluster, looked: Looked, holders: Sequence[Holder], limits: L
     return replace(done, findings=(*_of_ages(done, still), *of_tables))
 
 
-def _apply(cluster: Cluster, looked: Looked, snapshot: Snapshot, limits: Limits, fresh: bool) -> Applied:
+def _apply(
+    cluster: Cluster, looked: Looked, snapshot: Snapshot, limits: Limits, fresh: bool, session: Session | None
+) -> Applied:
     """Raises ``LockHeld``, and ``ConnectionFailed`` before anything was done."""
     steps = looked.plan.steps
     try:
         with (
-            Main(cluster, looked.name, snapshot.subject) as main,
+            Main(cluster, looked.name, snapshot.subject, session) as main,
             watching(cluster, looked.name, progress_path(cluster), len(steps), fresh=fresh) as watch,
         ):
             run = Run(cluster, looked.options, snapshot, steps, limits, watch)

@@ -209,11 +209,12 @@ def work_statement(
     actions: Sequence[str], tables: Sequence[Table], version: int, skip_locked: bool, manner: Manner = NO_MANNER
 ) -> str:
     """Return the statement that does *actions* to *tables* in that *manner*."""
-    return _head(tuple(actions), version, skip_locked, manner) + ", ".join(target(table, version) for table in tables)
+    return head(tuple(actions), version, skip_locked, manner) + ", ".join([target(table, version) for table in tables])
 
 
 @lru_cache(maxsize=32)
-def _head(actions: tuple[str, ...], version: int, skip_locked: bool, manner: Manner) -> str:
+def head(actions: tuple[str, ...], version: int, skip_locked: bool, manner: Manner) -> str:
+    """Return what a statement for *actions* says before its targets."""
     verb = "VACUUM" if VACUUM in actions else "ANALYZE"
     words = [action.upper() for action in (FREEZE, ANALYZE) if action in actions and action.upper() != verb]
     if skip_locked:
