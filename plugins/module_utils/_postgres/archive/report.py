@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +28,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.archive.m
     Snapshot,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.archive.names import PARTIAL, SEGMENT
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Ended
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import instant
 
 LISTED_FILES, LISTED_ACTIONS, LISTED_NEEDS = 200, 50, 30
@@ -42,28 +42,9 @@ _SKIPPED = {
 }
 
 
-@dataclass(frozen=True)
-class Cleaned:
-    """The whole run: the outcome, why the task fails (empty when it does not), and the states for diff mode."""
-
-    outcome: Outcome
-    truncated: Mapping[str, int]
-    failure: str
-    before: str
-    after: str
-
-    def as_result(self) -> dict[str, Any]:
-        """Return the result of the module, and in ``truncated`` all that was left out of it."""
-        result = self.outcome.as_result()
-        truncated = dict(self.truncated)
-        for key, count in result.get("truncated", {}).items():
-            truncated[key] = truncated.get(key, 0) + count
-        return {**result, "truncated": truncated} if truncated else result
-
-
 def report(
     snapshot: Snapshot, plan: Plan, options: Options, removed: Removed | None, now: datetime, seconds: float
-) -> Cleaned:
+) -> Ended:
     """Return the result; *removed* is ``None`` in check mode."""
     archive = snapshot.archive
     chosen = plan.remove[: options.max_delete]
@@ -92,7 +73,7 @@ def report(
         "base_backups": len(plan.kept) - LISTED_NEEDS,
         "files": len(gone) - LISTED_FILES,
     }
-    return Cleaned(
+    return Ended(
         outcome,
         truncated={key: count for key, count in left_out.items() if count > 0},
         failure=_failure(snapshot, removed),

@@ -45,9 +45,10 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.archive.r
     require_archive,
     require_not_wal_of,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.archive.report import Cleaned, report
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.archive.report import report
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.archive.server import ask
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import Cluster
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Ended
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import ConnectionOptions, SessionOptions
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
 
@@ -60,7 +61,7 @@ _HIDDEN = "what connected standbys have received may not be seen by the role (gr
 
 def clean(
     params: Mapping[str, Any], now: datetime, check_mode: bool = False, drivers: Sequence[str] = PREFERENCE
-) -> Cleaned:
+) -> Ended:
     """Remove what nobody needs from one archive; with *check_mode* only say what that is.
 
     *params* are validated by ``ARGUMENT_SPEC`` and ``RULES``. Raises ``UpkeepError``: ``ArchiveRefused`` when it is not

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core import finding as core
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Action, Finding, Metric
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Ended
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.large_objects.evaluate import evaluate, failure
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.large_objects.model import (
     ABSENT,
@@ -24,25 +23,6 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.large_obj
 LISTED = 50
 
 
-@dataclass(frozen=True)
-class Unlinking:
-    """The whole run: the outcome, why the task fails (empty when it does not), and the states for diff mode."""
-
-    outcome: Outcome
-    truncated: Mapping[str, int]
-    failure: str
-    before: str
-    after: str
-
-    def as_result(self) -> dict[str, Any]:
-        """Return the result of the module, and in ``truncated`` all that was left out of it."""
-        result = self.outcome.as_result()
-        truncated = dict(self.truncated)
-        for key, count in result.get("truncated", {}).items():
-            truncated[key] = truncated.get(key, 0) + count
-        return {**result, "truncated": truncated} if truncated else result
-
-
 def report(
     label: str,
     options: Options,
@@ -51,7 +31,7 @@ def report(
     notes: Sequence[str],
     now: datetime,
     seconds: float,
-) -> Unlinking:
+) -> Ended:
     """Return the result; *findings* are those that the databases themselves do not tell."""
     outcome = Outcome(
         domain="pg",
@@ -67,7 +47,7 @@ def report(
         },
     )
     left_out = len(records) - LISTED
-    return Unlinking(
+    return Ended(
         outcome,
         truncated={"databases": left_out} if left_out > 0 else {},
         failure=failure(records) if options.state == ABSENT else "",

@@ -39,6 +39,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster i
     require_primary,
     take_lock,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Ended
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.large_objects import marks
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.large_objects.apply import unlink
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.large_objects.collect import (
@@ -60,7 +61,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.large_obj
     Record,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.large_objects.options import options_of
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.large_objects.report import Unlinking, report
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.large_objects.report import report
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import quote_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
 
@@ -78,7 +79,7 @@ class _Run:
 
 def tend(
     params: Mapping[str, Any], now: datetime, check_mode: bool = False, drivers: Sequence[str] = PREFERENCE
-) -> Unlinking:
+) -> Ended:
     """Report orphaned large objects of one cluster, or unlink them; with *check_mode* only say what that would be.
 
     *params* are validated by ``ARGUMENT_SPEC``. Raises ``UpkeepError``: ``InvalidInput``, ``MissingLibrary``,

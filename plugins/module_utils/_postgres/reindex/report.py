@@ -15,6 +15,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Action, Finding, Metric
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_size
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Ended, shortened
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import ConnectionOptions, Holder, Server
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.disk import Room
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.evaluate import (
@@ -79,25 +80,6 @@ class Looked:
         return [self.snapshot.subject_of(index) for index in (*indexes, *self.plan.healthy)]
 
 
-@dataclass(frozen=True)
-class Reindexed:
-    """The whole run: the outcome, why the task fails (empty when it does not), and the states for diff mode."""
-
-    outcome: Outcome
-    truncated: Mapping[str, int]
-    failure: str
-    before: str
-    after: str
-
-    def as_result(self) -> dict[str, Any]:
-        """Return the result of the module, and in ``truncated`` all that was left out of it."""
-        result = self.outcome.as_result()
-        truncated = dict(self.truncated)
-        for key, count in result.get("truncated", {}).items():
-            truncated[key] = truncated.get(key, 0) + count
-        return {**result, "truncated": truncated} if truncated else result
-
-
 def report(
     connection: ConnectionOptions,
     options: RunOptions,
@@ -106,15 +88,15 @@ def report(
     now: datetime,
     seconds: float,
     extra: Sequence[Finding] = (),
-) -> Reindexed:
+) -> Ended:
     """Return the result of the run over *databases*. *holders* are those that were there before it."""
     records = [record for one in databases for record in one.records]
     queries = [text for one in databases for text in one.queries]
     troubled = [record for record in records if record.status == FAILED or is_owed(record)]
     fine = [record for record in records if record.status in (DONE, PLANNED)]
     indexes = _listed(options.report, troubled, fine, databases)
-    shown = _shortened(indexes)
-    steps = _shortened((troubled, fine))
+    shown = shortened(*indexes, LISTED)
+    steps = shortened(troubled, fine, LISTED)
     outcome = Outcome(
         domain="pg",
         examined=[*(one.subject for one in extra), *(subject for one in databases for subject in one.subjects)],
@@ -137,7 +119,7 @@ def report(
         "queries": len(queries) - LISTED_QUERIES,
     }
     changed = [record for record in records if record.changed][:LISTED_DIFFS]
-    return Reindexed(
+    return Ended(
         outcome,
         truncated={key: count for key, count in left_out.items() if count > 0},
         failure=failure(records, options.fail_on_skipped),
@@ -170,14 +152,6 @@ def _listed(
         for index in one.plan.healthy
     ]
     return troubled, fine + others
-
-
-def _shortened(lists: tuple[list[Record], list[Record]]) -> list[Record]:
-    """Return at most ``LISTED`` records of both lists; neither pushes the other out."""
-    first, second = lists
-    room = max(LISTED // 2, LISTED - len(second))
-    kept = first[:room]
-    return kept + second[: LISTED - len(kept)]
 
 
 def _action(record: Record) -> Action:

@@ -39,6 +39,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster i
     require_primary,
     take_lock,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Ended
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder, Server, quote_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.progress import progress_path, watching
@@ -60,7 +61,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.m
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.options import policy_of, run_options_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.plan import phases, plan, unknown_names
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.report import Looked, Reindexed, report
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.report import Looked, report
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.collect import read_setup
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.disk import find
 
@@ -69,7 +70,7 @@ _STANDBY = "the server is a standby (on_standby: skip)"
 
 def reindex(
     params: Mapping[str, Any], now: datetime, check_mode: bool = False, drivers: Sequence[str] = PREFERENCE
-) -> Reindexed:
+) -> Ended:
     """Build anew, or drop, the indexes of one cluster that need it; with *check_mode* only say which those are.
 
     *params* are validated by ``ARGUMENT_SPEC``. Raises ``UpkeepError`` when the cluster could not be looked at:

@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_size
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import failures
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.failures import CORRUPTION, DISK_FULL
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.model import (
@@ -387,21 +388,7 @@ def _count(records: Iterable[Record], status: str) -> int:
 
 def failure(records: Iterable[Record], fail_on_skipped: frozenset[str]) -> str:
     """Return why the task fails, naming tables; empty when it does not."""
-    listed = list(records)
-    failed = [record for record in listed if record.status == FAILED]
-    sentences = []
-    if failed:
-        sentences.append(f"Failed: {_names(failed)} ({failed[0].message}).")
-    for why in sorted(fail_on_skipped):
-        skipped = [record for record in listed if record.status == SKIPPED and record.why == why]
-        if skipped:
-            sentences.append(f"Skipped: {_names(skipped)} ({SKIP_REASONS.get(why, why)}).")
-    return " ".join(sentences)
-
-
-def _names(records: Sequence[Record]) -> str:
-    shown = ", ".join(record.subject for record in records[:_EXAMPLES])
-    return shown if len(records) <= _EXAMPLES else f"{shown} and {len(records) - _EXAMPLES} more"
+    return " ".join(failures(records, fail_on_skipped, SKIP_REASONS))
 
 
 def worth_naming(holders: Iterable[Holder], records: Iterable[Record]) -> list[Holder]:

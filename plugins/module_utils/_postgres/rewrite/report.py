@@ -15,6 +15,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Action, Finding, Metric
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_size
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Ended
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import ConnectionOptions, Holder
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.evaluate import (
     failure,
@@ -41,7 +42,6 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.re
     LISTED_DIFFS,
     LISTED_QUERIES,
     NOT_NEEDED,
-    Vacuumed,
 )
 
 _ACTION_STATUS = {
@@ -96,7 +96,7 @@ def report(
     now: datetime,
     seconds: float,
     progress: str | None,
-) -> Vacuumed:
+) -> Ended:
     """Return the result of the run. *holders* were there before it, *progress* is the path of its live log."""
     records = [record for one in databases for record in one.records]
     queries = [text for one in databases for text in one.queries]
@@ -127,7 +127,7 @@ def report(
         "queries": len(queries) - LISTED_QUERIES,
     }
     changed = [record for record in records if record.changed][:LISTED_DIFFS]
-    return Vacuumed(
+    return Ended(
         outcome,
         truncated={key: count for key, count in left_out.items() if count > 0},
         failure=" ".join(filter(None, [_loss(databases), failure(records, options.fail_on_skipped)])),

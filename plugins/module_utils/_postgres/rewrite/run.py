@@ -39,6 +39,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster i
     require_primary,
     take_lock,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Ended
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder, Server, quote_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.progress import progress_path, watching
@@ -77,12 +78,11 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.co
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import RunOptions, Snapshot
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.options import run_options_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.plan import unknown_names
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.report import Vacuumed
 
 
 def rewrite(
     params: Mapping[str, Any], now: datetime, check_mode: bool = False, drivers: Sequence[str] = PREFERENCE
-) -> Vacuumed:
+) -> Ended:
     """Rewrite the bloated tables among those chosen in one cluster; with *check_mode* only say which, and at what cost.
 
     *params* are validated by the argument spec of pg_vacuum. Raises ``UpkeepError`` when the cluster could not be

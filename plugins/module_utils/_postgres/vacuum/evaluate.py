@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import failures, names_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import (
     ANALYZE,
@@ -402,23 +403,11 @@ def _sorted(counts: Counter[str]) -> dict[str, int]:
 def failure(records: Iterable[Record], fail_on_skipped: frozenset[str], fail_on_blocked: bool = False) -> str:
     """Return why the task fails, naming tables; empty when it does not."""
     listed = list(records)
-    failed = [record for record in listed if record.status == FAILED]
-    sentences = []
-    if failed:
-        sentences.append(f"Failed: {_names(failed)} ({failed[0].message}).")
-    for why in sorted(fail_on_skipped):
-        skipped = [record for record in listed if record.status == SKIPPED and record.why == why]
-        if skipped:
-            sentences.append(f"Skipped: {_names(skipped)} ({SKIP_REASONS[why]}).")
+    sentences = failures(listed, fail_on_skipped, SKIP_REASONS)
     blocked = [record for record in listed if record.holders]
     if blocked and fail_on_blocked:
-        sentences.append(f"Blocked: {_names(blocked)} ({blocked[0].holders[0].title}).")
+        sentences.append(f"Blocked: {names_of(blocked)} ({blocked[0].holders[0].title}).")
     return " ".join(sentences)
-
-
-def _names(records: Sequence[Record]) -> str:
-    shown = ", ".join(record.subject for record in records[:_EXAMPLES])
-    return shown if len(records) <= _EXAMPLES else f"{shown} and {len(records) - _EXAMPLES} more"
 
 
 def worth_naming(holders: Iterable[Holder], records: Iterable[Record], seconds: float) -> list[Holder]:

@@ -14,6 +14,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core import findin
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import LockHeld, UpkeepError
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Action, Finding, Metric, Severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Ended, shortened
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import ConnectionOptions, Holder, instant
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.evaluate import (
     failure,
@@ -91,25 +92,6 @@ class Looked:
         return [*(record.subject for record in self.records), *(f"{place}.{one.title}" for one in self.plan.healthy)]
 
 
-@dataclass(frozen=True)
-class Vacuumed:
-    """The whole run: the outcome, why the task fails (empty when it does not), and the states for diff mode."""
-
-    outcome: Outcome
-    truncated: Mapping[str, int]
-    failure: str
-    before: str
-    after: str
-
-    def as_result(self) -> dict[str, Any]:
-        """Return the result of the module, and in ``truncated`` all that was left out of it."""
-        result = self.outcome.as_result()
-        truncated = dict(self.truncated)
-        for key, count in result.get("truncated", {}).items():
-            truncated[key] = truncated.get(key, 0) + count
-        return {**result, "truncated": truncated} if truncated else result
-
-
 def report(
     connection: ConnectionOptions,
     options: RunOptions,
@@ -118,7 +100,7 @@ def report(
     now: datetime,
     seconds: float,
     findings: Sequence[Finding] = (),
-) -> Vacuumed:
+) -> Ended:
     """Return the result of the run over *databases*.
 
     *holders* are those that were there before it, *findings* those about the whole cluster.
@@ -129,8 +111,8 @@ def report(
     troubled = [record for record in records if record.status in (FAILED, PARTIAL) or _is_owed(record)]
     fine = [record for record in records if record.status in (DONE, PLANNED)]
     tables = _listed(options.report, troubled, fine, databases)
-    shown = _shortened(tables)
-    steps = _shortened((troubled, fine))
+    shown = shortened(*tables, LISTED)
+    steps = shortened(troubled, fine, LISTED)
     outcome = Outcome(
         domain="pg",
         examined=[subject for one in databases for subject in one.subjects],
@@ -153,7 +135,7 @@ def report(
         "queries": len(queries) - LISTED_QUERIES,
     }
     changed = [record for record in records if record.changed][:LISTED_DIFFS]
-    return Vacuumed(
+    return Ended(
         outcome,
         truncated={key: count for key, count in left_out.items() if count > 0},
         failure=" ".join(
@@ -189,14 +171,6 @@ def _listed(
             for table in one.plan.healthy
         ]
     return troubled, fine + others
-
-
-def _shortened(lists: tuple[list[Record], list[Record]]) -> list[Record]:
-    """Return at most ``LISTED`` records of both lists; neither pushes the other out."""
-    first, second = lists
-    room = max(LISTED // 2, LISTED - len(second))
-    kept = first[:room]
-    return kept + second[: LISTED - len(kept)]
 
 
 def _action(record: Record) -> Action:
@@ -254,7 +228,7 @@ def _ages(ages: Ages | None) -> dict[str, int] | None:
     return None if ages is None else {"xid_age": ages.xid, "mxid_age": ages.mxid}
 
 
-def left_standby(connection: ConnectionOptions, now: datetime, seconds: float) -> Vacuumed:
+def left_standby(connection: ConnectionOptions, now: datetime, seconds: float) -> Ended:
     """Return the result of a run that met a standby and was told to leave it."""
     found = Finding(
         "pg.standby_left",

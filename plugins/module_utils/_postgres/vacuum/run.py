@@ -28,6 +28,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster i
     host_lock,
     lost,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Ended
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.errors import ReadOnlyServer
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
@@ -41,7 +42,6 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.ne
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.options import policy_of, run_options_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.report import (
     Looked,
-    Vacuumed,
     left_standby,
     report,
 )
@@ -52,7 +52,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.wr
 @modules_spared()
 def vacuum(
     params: Mapping[str, Any], now: datetime, check_mode: bool = False, drivers: Sequence[str] = PREFERENCE
-) -> Vacuumed:
+) -> Ended:
     """Vacuum and analyse what needs it in one cluster; with *check_mode* only say what that is.
 
     *params* are validated by ``ARGUMENT_SPEC``. Raises ``UpkeepError`` when the cluster could not be looked at:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Ended
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import ConnectionOptions
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.evaluate import evaluate, judge
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.model import (
@@ -17,7 +18,6 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.m
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.report import (
     LISTED,
     Looked,
-    Reindexed,
     report,
 )
 from tests.unit.plugins.module_utils._postgres.reindex.samples import (
@@ -41,7 +41,7 @@ def looked(plan: Plan, applied: Applied | None = None, **given: Any) -> Looked:
     return Looked("shop", snapshot=shop, plan=plan, records=tuple(records), **values)
 
 
-def reported(*databases: Looked, options: RunOptions = OPTIONS) -> Reindexed:
+def reported(*databases: Looked, options: RunOptions = OPTIONS) -> Ended:
     return report(CONNECTION, options, databases, (), NOW, 0.5)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import ConnectionFailed, LockHeld
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Ended
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.evaluate import evaluate, judge
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import (
@@ -21,7 +22,6 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.pl
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.report import (
     LISTED,
     Looked,
-    Vacuumed,
     left_standby,
     report,
 )
@@ -61,7 +61,7 @@ def looked(*tables: Table, done: bool = True, trouble: str = "", policy: Policy 
     )
 
 
-def of(*databases: Looked, holders: Any = (), **options: Any) -> Vacuumed:
+def of(*databases: Looked, holders: Any = (), **options: Any) -> Ended:
     return report(CONNECTION, replace(OPTIONS, **options), databases, holders, NOW, 0.5)
 
 

@@ -1,0 +1,79 @@
+# Copyright (c) 2026 Upkeep maintainers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How every job on a cluster ends: its result with what was left out of it, and why the task fails. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import FAILED, SKIPPED
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
+
+NAMED = 10
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The whole run: the outcome, why the task fails (empty when it does not), and the states for diff mode."""
+
+    outcome: Outcome
+    truncated: Mapping[str, int]
+    failure: str
+    before: str
+    after: str
+
+    def as_result(self) -> dict[str, Any]:
+        """Return the result of the module, and in ``truncated`` all that was left out of it."""
+        result = self.outcome.as_result()
+        truncated = dict(self.truncated)
+        for key, count in result.get("truncated", {}).items():
+            truncated[key] = truncated.get(key, 0) + count
+        return {**result, "truncated": truncated} if truncated else result
+
+
+class Told(Protocol):
+    """What became of one table or index. ``why`` says for which reason it was left, ``message`` says it in words."""
+
+    @property
+    def subject(self) -> str: ...
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def why(self) -> str: ...
+
+    @property
+    def message(self) -> str: ...
+
+
+Record = TypeVar("Record", bound=Told)
+
+
+def shortened(first: Sequence[Record], second: Sequence[Record], most: int) -> list[Record]:
+    """Return at most *most* records of both lists; neither pushes the other out."""
+    kept = list(first[: max(most // 2, most - len(second))])
+    return kept + list(second[: most - len(kept)])
+
+
+def failures(records: Iterable[Told], fail_on_skipped: frozenset[str], reasons: Mapping[str, str]) -> list[str]:
+    """Return why the task fails, a sentence for each cause. *reasons* has the words for what may be skipped."""
+    listed = list(records)
+    sentences = []
+    failed = [record for record in listed if record.status == FAILED]
+    if failed:
+        sentences.append(f"Failed: {names_of(failed)} ({failed[0].message}).")
+    for why in sorted(fail_on_skipped):
+        skipped = [record for record in listed if record.status == SKIPPED and record.why == why]
+        if skipped:
+            sentences.append(f"Skipped: {names_of(skipped)} ({reasons.get(why, why)}).")
+    return sentences
+
+
+def names_of(records: Sequence[Told]) -> str:
+    """Return the first subjects, and how many more there are."""
+    shown = ", ".join(record.subject for record in records[:NAMED])
+    return shown if len(records) <= NAMED else f"{shown} and {len(records) - NAMED} more"
