@@ -473,7 +473,8 @@ indexes:
         why: ""
 databases:
   description:
-    - One record for each database. C(status) is V(planned), V(done), V(failed) or V(skipped), with the reason.
+    - One record for each database. C(status) is V(planned), V(done), V(failed) or V(skipped), with the
+      reason; it is V(skipped) too when work was due there and none of it could be done.
     - C(notes) are small mishaps that changed nothing about the result.
   returned: success
   type: list

@@ -608,7 +608,8 @@ tables:
         last_analyze: "2026-11-22T04:13:00Z"
 databases:
   description:
-    - One record for each database. C(status) is V(planned), V(done), V(failed) or V(skipped), with the reason.
+    - One record for each database. C(status) is V(planned), V(done), V(failed) or V(skipped), with the
+      reason; it is V(skipped) too when work was due there and none of it could be done.
     - C(notes) are small mishaps that changed nothing about the result.
     - C(emergency) says whether only what is old was frozen; C(before) and C(after) are the ages of the oldest
       transaction and multixact of the database, C(after) where something was to be frozen.

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import FAILED, SKIPPED
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import DONE, FAILED, PLANNED, SKIPPED
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
 
 NAMED = 10
+ALL_LEFT = "nothing that needs work there could be worked on"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,23 @@ def failures(records: Iterable[Told], fail_on_skipped: frozenset[str], reasons: 
         if skipped:
             sentences.append(f"Skipped: {names_of(skipped)} ({reasons.get(why, why)}).")
     return sentences
+
+
+def status_of(numbers: Mapping[str, Any], why: str = "", lost: bool = False) -> str:
+    """Return what became of a database with these totals. *why* it was left, or whether the server was *lost* there."""
+    if why:
+        return SKIPPED
+    if lost or numbers["failed"]:
+        return FAILED
+    if numbers["planned"]:
+        return PLANNED
+    return SKIPPED if is_all_left(numbers) else DONE
+
+
+def is_all_left(numbers: Mapping[str, Any]) -> bool:
+    """Whether work was due and none could be done."""
+    worked_on = ("planned", "done", "partial", "failed")
+    return bool(numbers["skipped"]) and not any(numbers.get(status) for status in worked_on)
 
 
 def names_of(records: Sequence[Told]) -> str:

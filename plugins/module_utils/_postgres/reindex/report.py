@@ -15,7 +15,13 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Action, Finding, Metric
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_size
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Ended, shortened
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import (
+    ALL_LEFT,
+    Ended,
+    is_all_left,
+    shortened,
+    status_of,
+)
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import ConnectionOptions, Holder, Server
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.disk import Room
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.evaluate import (
@@ -179,17 +185,11 @@ def _metrics(cluster: str, database: Looked) -> list[Metric]:
 
 def _database(database: Looked) -> dict[str, Any]:
     numbers = totals(database.records, database.considered)
-    if database.why:
-        status = SKIPPED
-    elif numbers["failed"]:
-        status = FAILED
-    else:
-        status = PLANNED if numbers["planned"] else DONE
     counts = {key: numbers[key] for key in ("considered", "planned", "done", "skipped", "failed")}
     return {
         "name": database.name,
-        "status": status,
-        "reason": database.why,
+        "status": status_of(numbers, database.why),
+        "reason": database.why or (ALL_LEFT if is_all_left(numbers) else ""),
         **counts,
         "notes": list(database.notes),
         "seconds": round(database.seconds, 3),

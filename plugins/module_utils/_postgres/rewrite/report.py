@@ -15,7 +15,12 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Action, Finding, Metric
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_size
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Ended
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import (
+    ALL_LEFT,
+    Ended,
+    is_all_left,
+    status_of,
+)
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import ConnectionOptions, Holder
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.evaluate import (
     failure,
@@ -176,20 +181,14 @@ def _metrics(cluster: str, database: Looked) -> list[Metric]:
 
 def _database(database: Looked) -> dict[str, Any]:
     numbers = totals(database.records, database.considered)
-    if database.why:
-        status = SKIPPED
-    elif numbers["failed"]:
-        status = FAILED
-    else:
-        status = PLANNED if numbers["planned"] else DONE
     counts = {key: numbers[key] for key in ("considered", "planned", "done", "partial", "skipped", "failed")}
     notes = list(database.notes)
     if database.leftovers is not None and database.leftovers.unknown:
         notes.append(f"files that belong to no table were not looked for: {database.leftovers.unknown}")
     return {
         "name": database.name,
-        "status": status,
-        "reason": database.why,
+        "status": status_of(numbers, database.why),
+        "reason": database.why or (ALL_LEFT if is_all_left(numbers) else ""),
         **counts,
         "notes": notes,
         "seconds": round(database.seconds, 3),

@@ -14,7 +14,13 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core import findin
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import LockHeld, UpkeepError
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Action, Finding, Metric, Severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Ended, shortened
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import (
+    ALL_LEFT,
+    Ended,
+    is_all_left,
+    shortened,
+    status_of,
+)
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import ConnectionOptions, Holder, instant
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.evaluate import (
     failure,
@@ -204,17 +210,12 @@ def _metrics(cluster: str, database: str, numbers: Mapping[str, Any]) -> list[Me
 
 
 def _database(database: Looked, numbers: Mapping[str, Any]) -> dict[str, Any]:
-    if database.why:
-        status = SKIPPED
-    elif numbers["failed"] or database.lost is not None:
-        status = FAILED
-    else:
-        status = PLANNED if numbers["planned"] else DONE
+    left = ALL_LEFT if is_all_left(numbers) else ""
     counts = {key: numbers[key] for key in ("considered", "planned", "done", "partial", "skipped", "failed")}
     return {
         "name": database.name,
-        "status": status,
-        "reason": database.why or (database.lost.message if database.lost is not None else ""),
+        "status": status_of(numbers, database.why, database.lost is not None),
+        "reason": database.why or (database.lost.message if database.lost is not None else left),
         **counts,
         "emergency": database.emergency,
         "before": _ages(database.ages),

@@ -14,8 +14,10 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome impor
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import (
     Ended,
     failures,
+    is_all_left,
     names_of,
     shortened,
+    status_of,
 )
 
 NOW = datetime(2026, 11, 22, 4, 13, tzinfo=timezone.utc)
@@ -79,3 +81,23 @@ def test_what_was_left_out_before_and_by_the_size_is_added_up() -> None:
 
 def test_nothing_left_out_is_not_told() -> None:
     assert "truncated" not in Ended(Outcome("pg", ["a"], [], NOW), {}, "", "", "").as_result()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "status"),
+    [
+        ({}, "done"),  # nothing was due
+        ({"done": 3}, "done"),
+        ({"done": 1, "skipped": 2}, "done"),
+        ({"partial": 1, "skipped": 2}, "done"),
+        ({"skipped": 2}, "skipped"),  # work was due, and none was done
+        ({"planned": 1, "skipped": 2}, "planned"),
+        ({"failed": 1, "skipped": 2, "done": 3}, "failed"),
+    ],
+)
+def test_a_database_is_done_when_something_was_done_or_nothing_was_due(numbers: dict[str, int], status: str) -> None:
+    counts = {"planned": 0, "done": 0, "skipped": 0, "failed": 0, **numbers}
+    assert status_of(counts) == status
+    assert is_all_left(counts) is (status == "skipped")
+    assert status_of(counts, why="another run is at work") == "skipped"
+    assert status_of(counts, lost=True) == "failed"
