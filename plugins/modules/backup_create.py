@@ -193,8 +193,8 @@ options:
   grace:
     description:
       - How much earlier than O(every) a run may come and still count, because jobs do not begin at the same second.
+      - Two hours unless given, or half of O(every) where that is less.
     type: str
-    default: 2h
   pod:
     description:
       - The pod of Kubernetes that the server lives in. What is dumped is written to a file there, digested there,

@@ -73,7 +73,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "sign": {"type": "dict", "options": SIGN},
     "when": {"type": "str", "default": NEEDED, "choices": [NEEDED, ALWAYS]},
     "every": {"type": "str", "default": "24h"},
-    "grace": {"type": "str", "default": "2h"},
+    "grace": {"type": "str"},
     "pod": {"type": "dict", "options": POD},
     "programs": {"type": "str", "default": "auto", "choices": ["auto", "host", "container"]},
     "far_directory": {"type": "str", "default": "/tmp"},

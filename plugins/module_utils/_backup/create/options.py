@@ -17,6 +17,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._backup.model impor
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import parse_duration, parse_size
 
+_GRACE = 7200.0
 _LEVELS = {model.ZSTD: 19, model.GZIP: 9, model.AUTO: 9}
 _AGE_RECIPIENT = re.compile(r"(?:age1[0-9a-z]+|ssh-(?:rsa|ed25519) \S+.*)\Z")
 
@@ -43,7 +44,7 @@ def job_of(params: Mapping[str, Any]) -> Job:
         exclude=tuple(params["exclude"] or ()),
         always=params["when"] == model.ALWAYS,
         every=_read(params, "every", parse_duration),
-        grace=_read(params, "grace", parse_duration),
+        grace=_grace(params),
         pod=_pod(params["pod"]),
         inside=_inside(params),
         far_directory=params["far_directory"],
@@ -219,6 +220,13 @@ def _positive(params: Mapping[str, Any], option: str) -> float:
     if not seconds:
         raise InvalidInput(f"{option} is 0.", "Give it a time, like 1h.")
     return seconds
+
+
+def _grace(params: Mapping[str, Any]) -> float:
+    """Return by how much a run may come early: unless given two hours, and never more than half the rhythm."""
+    if params["grace"] is not None:
+        return _read(params, "grace", parse_duration)
+    return min(_GRACE, _read(params, "every", parse_duration) / 2)
 
 
 def _read(params: Mapping[str, Any], option: str, parse: Callable[[object], float]) -> float:

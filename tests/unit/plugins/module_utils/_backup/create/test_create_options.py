@@ -26,6 +26,10 @@ def test_what_is_left_out_is_as_documented():
     assert not job.encrypted
 
 
+def test_a_short_rhythm_needs_no_grace_of_its_own():
+    assert (asked(every="1h").grace, asked(every="7d").grace) == (1800.0, 7200.0)
+
+
 @pytest.mark.parametrize(
     ("params", "said"),
     [
@@ -63,7 +67,7 @@ def test_what_is_left_out_is_as_documented():
         ({"time_limit": "0"}, "time_limit is 0"),
         ({"every": "soon"}, "every"),
         ({"grace": "24h"}, "each run would make a backup"),
-        ({"every": "1h"}, "each run would make a backup"),
+        ({"every": "1h", "grace": "2h"}, "each run would make a backup"),
         ({"min_free": "10"}, "min_free"),
         ({"headroom": 0.5}, "headroom"),
         ({"copy_retries": -1}, "copy_retries"),
