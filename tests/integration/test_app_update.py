@@ -1,0 +1,287 @@
+"""`app_update`: an application from git, updated and taken back by the playbooks, with containers and a database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bed.docker_engine import Engine, Project
+from tests.integration.composing import IDLE, SHELL, as_environment, docker_program, shell_image
+from tests.integration.migrating import PYTHON, Migrations, execute, python_image
+from tests.integration.playbook import Fleet, Ran
+from tests.integration.test_app_release import Origin
+
+DOCKERFILE = f"FROM {SHELL}\nCOPY version /version\n"
+BROKEN = "bash -c 'exit 7'"
+
+
+class App:
+    """The application: its repository, its clone on the host, and the inventory that says so."""
+
+    def __init__(self, engine: Engine, folder: Path, name: str) -> None:
+        self.engine = engine
+        self.origin = Origin(folder / "origin", folder / "clone", folder / "state")
+        self.origin.folder.mkdir()
+        self.origin.git("init", "--quiet", "--initial-branch=main")
+        self.name = engine.name(name)
+        self.image = f"upkeep-{name}:latest"
+        self.fleet = Fleet(folder)
+        self.fleet.environment = {**as_environment(engine)}
+        common = {"project_src": str(self.origin.clone), "project_name": self.name, "cli": docker_program(engine)}
+        self.fleet.local(
+            "one",
+            app_update_release={"name": name, "path": str(self.origin.clone), "project_name": self.name},
+            app_update_roll={**common, "health_timeout": "60s", "monitor": "1s"},
+        )
+        self.project = Project(engine, self.origin.clone, self.name)
+
+    def version(self, tag: str, command: str = "", **more: str) -> str:
+        service: dict[str, Any] = {"image": self.image, "build": ".", "stop_grace_period": "1s"}
+        if command:
+            service["command"] = ["bash", "-c", "exit 7"] if command == BROKEN else ["bash", "-c", command]
+        model = {"services": {"web": service}}
+        files = {"compose.yaml": json.dumps(model), "Dockerfile": DOCKERFILE, "version": tag, **more}
+        return self.origin.commit(f"feat: {tag}", tag=tag, **files)
+
+    def clone(self) -> None:
+        self.origin.git("clone", "--quiet", str(self.origin.folder), str(self.origin.clone), where=self.fleet.folder)
+
+    def play(self, playbook: str, *arguments: str, **extra: Any) -> Ran:
+        return self.fleet.play(playbook, *arguments, **extra)
+
+    def serves(self) -> list[str]:
+        """The version in each container that runs."""
+        names = self.project.containers("web")
+        running = [name for name in names if self.engine.inspect(name)["State"]["Running"]]
+        return [self.engine.docker("exec", name, "cat", "/version").stdout for name in running]
+
+
+@pytest.fixture
+def app(docker_engine: Engine, tmp_path: Path) -> Iterator[App]:
+    shell_image(docker_engine)
+    made = App(docker_engine, tmp_path, "updated")
+    made.version("v1.0.0")
+    made.clone()
+    yield made
+    made.project.down()
+    for one in set(docker_engine.docker("image", "ls", "-q", "upkeep-updated").stdout.split()):
+        docker_engine.docker("image", "rm", "--force", one, check=False)
+
+
+def test_an_application_is_updated_and_taken_back(app: App) -> None:
+    ran = app.play("update", app_update_version="v1.0.0")
+    assert ran.code == 0, ran.output
+    assert app.serves() == ["v1.0.0"]
+    app.version("v1.1.0")
+    said = app.play("update")
+    assert said.code == 0 and app.serves() == ["v1.0.0"]
+    planned = app.play("update", "--check", "--diff", app_update_version="v1.1.0")
+    assert planned.code == 0, planned.output
+    assert app.serves() == ["v1.0.0"] and app.origin.branch in ("HEAD", "main")
+
+    ran = app.play("update", app_update_version="v1.1.0")
+    assert ran.code == 0, ran.output
+    assert app.serves() == ["v1.1.0"]
+    # What never comes up changes nothing: neither containers, nor files, nor what the image is called.
+    image = app.engine.inspect(app.project.containers("web")[0])["Image"]
+    app.version("v1.2.0", command=BROKEN)
+    ran = app.play("update", app_update_version="v1.2.0")
+    assert ran.code != 0 and "could not be replaced" in ran.output
+    assert app.serves() == ["v1.1.0"] and app.origin.head == app.origin.git("rev-parse", "v1.1.0^{commit}")
+    assert app.engine.docker("image", "inspect", "--format", "{{.Id}}", app.image).stdout.strip() == image
+
+    # Nor does a way back to what does not come up.
+    ran = app.play("rollback", app_update_version="v1.2.0")
+    assert ran.code != 0 and "could not be replaced" in ran.output
+    assert app.serves() == ["v1.1.0"] and app.origin.head == app.origin.git("rev-parse", "v1.1.0^{commit}")
+
+    ran = app.play("rollback")
+    assert ran.code == 0, ran.output
+    assert app.serves() == ["v1.0.0"]
+    assert app.origin.head == app.origin.git("rev-parse", "v1.0.0^{commit}")
+
+
+# --- with a database --------------------------------------------------------------------------------------------------
+
+TABLE = execute("CREATE TABLE orders (id bigint PRIMARY KEY)")
+WAITS = ["bash", "-c", IDLE.replace("$", "$$")]
+PASSWORD = "c4nary-of-the-app"
+
+
+class DatabaseApp(App):
+    """The same with a PostgreSQL beside it, and migrations in its image."""
+
+    def __init__(self, engine: Engine, folder: Path, name: str) -> None:
+        super().__init__(engine, folder, name)
+        self.postgres = engine.postgres_image()
+        self.migrations = Migrations(self.origin.folder)
+        options = self.fleet.hosts["one"]["app_update_roll"]
+        self.fleet.hosts["one"] |= {
+            "app_update_roll": {**options, "services": ["web"]},
+            "app_update_migrate": {
+                "name": name,
+                **{key: options[key] for key in ("project_src", "project_name", "cli")},
+                "service": "web",
+                "database_service": "db",
+            },
+            "app_update_backup_required": False,
+        }
+
+    def version(self, tag: str, command: str = "", **more: str) -> str:
+        web = {
+            "image": self.image,
+            "build": ".",
+            "stop_grace_period": "1s",
+            "environment": {"DATABASE_URL": f"postgresql+psycopg://shop:{PASSWORD}@db/shop"},
+            "command": ["bash", "-c", "exit 7"] if command == BROKEN else WAITS,
+        }
+        db = {
+            "image": self.postgres,
+            "environment": {"POSTGRES_USER": "shop", "POSTGRES_DB": "shop", "POSTGRES_PASSWORD": PASSWORD},
+            "healthcheck": {"test": ["CMD", "pg_isready", "-h", "127.0.0.1"], "interval": "500ms", "retries": 60},
+        }
+        docker_file = f"FROM {PYTHON}\nCOPY . /app\nCOPY version /version\nWORKDIR /app\n"
+        model = json.dumps({"services": {"web": web, "db": db}})
+        files = {"compose.yaml": model, "Dockerfile": docker_file, "version": tag}
+        return self.origin.commit(f"feat: {tag}", tag=tag, **files)
+
+    def ask(self, statement: str) -> str:
+        (db,) = self.project.containers("db")
+        return self.engine.docker("exec", db, "psql", "-U", "shop", "-d", "shop", "-Atc", statement).stdout.strip()
+
+    @property
+    def revision(self) -> str:
+        return self.ask("SELECT string_agg(version_num, ',') FROM alembic_version")
+
+
+@pytest.fixture
+def shop(docker_engine: Engine, tmp_path: Path) -> Iterator[DatabaseApp]:
+    python_image(docker_engine)
+    made = DatabaseApp(docker_engine, tmp_path, "shopupdated")
+    made.migrations.add("0001", None, TABLE, execute("DROP TABLE orders"))
+    made.version("v1.0.0")
+    made.clone()
+    made.project.compose("up", "--detach", "--wait", "db")
+    yield made
+    made.project.down()
+    for one in set(docker_engine.docker("image", "ls", "-q", "upkeep-shopupdated").stdout.split()):
+        docker_engine.docker("image", "rm", "--force", one, check=False)
+
+
+def test_the_database_is_migrated_before_any_container_is_touched(shop: DatabaseApp) -> None:
+    ran = shop.play("update", app_update_version="v1.0.0")
+    assert ran.code == 0, ran.output
+    assert (shop.serves(), shop.revision) == (["v1.0.0"], "0001")
+    assert PASSWORD not in ran.output
+    (before,) = shop.project.containers("web")
+    identity = shop.engine.inspect(before)["Id"]
+
+    # A migration that fails: no container is touched, the files are those of before.
+    shop.migrations.add("0002", "0001", execute("SELECT 1 / 0"))
+    shop.version("v1.1.0")
+    ran = shop.play("update", app_update_version="v1.1.0")
+    assert ran.code != 0 and "no container was touched" in ran.output and "division by zero" in ran.output
+    assert shop.engine.inspect(before)["Id"] == identity and shop.revision == "0001"
+    assert shop.origin.head == shop.origin.git("rev-parse", "v1.0.0^{commit}")
+    name = shop.engine.docker("image", "inspect", "--format", "{{.Id}}", shop.image).stdout.strip()
+    assert name == shop.engine.inspect(before)["Image"]
+
+
+@pytest.mark.soak
+def test_the_database_goes_back_with_the_containers_when_asked_to(shop: DatabaseApp) -> None:
+    assert shop.play("update", app_update_version="v1.0.0").code == 0
+    again = shop.play("update", app_update_version="v1.0.0")
+    assert again.code == 0 and "changed=0 " in again.output, again.output
+    shop.migrations.add(
+        "0002",
+        "0001",
+        execute("ALTER TABLE orders ADD COLUMN total bigint"),
+        execute("ALTER TABLE orders DROP COLUMN total"),
+    )
+    shop.version("v1.2.0", command=BROKEN)
+    ran = shop.play("update", app_update_version="v1.2.0", app_update_database="downgrade")
+    assert ran.code != 0 and "could not be replaced" in ran.output
+    assert (shop.serves(), shop.revision) == (["v1.0.0"], "0001")
+
+
+@pytest.mark.soak
+def test_a_version_is_taken_back_with_its_database(shop: DatabaseApp) -> None:
+    assert shop.play("update", app_update_version="v1.0.0").code == 0
+    shop.migrations.add(
+        "0002",
+        "0001",
+        execute("ALTER TABLE orders ADD COLUMN total bigint"),
+        execute("ALTER TABLE orders DROP COLUMN total"),
+    )
+    shop.version("v1.3.0")
+    ran = shop.play("update", app_update_version="v1.3.0")
+    assert ran.code == 0, ran.output
+    assert (shop.serves(), shop.revision) == (["v1.3.0"], "0002")
+    ran = shop.play("rollback", app_update_database="downgrade")
+    assert ran.code == 0, ran.output
+    assert (shop.serves(), shop.revision) == (["v1.0.0"], "0001")
+
+
+def test_what_cannot_be_meant_is_refused_before_anything_is_begun(shop: DatabaseApp) -> None:
+    head = shop.origin.head
+    shop.version("v2.0.0")
+    for wrong in (
+        {"app_update_backup_required": True},
+        {"app_update_database": "restore"},
+        {"app_update_database": "restore", "app_update_restore_role": "mine"},
+    ):
+        ran = shop.play("update", app_update_version="v2.0.0", **wrong)
+        assert ran.code != 0 and "Nothing was begun" in ran.output
+    assert shop.origin.head == head and shop.project.containers("web") == []
+
+
+@pytest.mark.soak
+def test_an_application_out_of_service_comes_back_in_the_one_version_or_the_other(app: App) -> None:
+    app.fleet.hosts["one"]["app_update_downtime"] = ["web"]
+    app.project.compose("up", "--detach", "--build")
+    app.version("v1.1.0")
+    planned = app.play("update", "--check", app_update_version="v1.1.0")
+    assert planned.code == 0, planned.output
+    assert app.serves() == ["v1.0.0"]
+    ran = app.play("update", app_update_version="v1.1.0")
+    assert ran.code == 0, ran.output
+    assert app.serves() == ["v1.1.0"]
+    app.version("v1.2.0", command=BROKEN)
+    ran = app.play("update", app_update_version="v1.2.0")
+    assert ran.code != 0 and "could not be replaced" in ran.output
+    assert app.serves() == ["v1.1.0"]
+
+
+@pytest.mark.soak
+def test_a_backup_that_is_whole_comes_first(shop: DatabaseApp, tmp_path: Path) -> None:
+    backups = tmp_path / "backups"
+    place = {"compose_project": shop.name, "compose_service": "db", "docker_host": shop.engine.url}
+    backup = {"series": "shop", "databases": ["shop"], "directory": str(backups), **place}
+    shop.fleet.hosts["one"] |= {"app_update_backup_required": True, "app_update_backup": backup}
+    ran = shop.play("update", app_update_version="v1.0.0")
+    assert ran.code == 0, ran.output
+    (dump,) = backups.glob("**/*.dump")
+    assert dump.stat().st_size > 0 and shop.serves() == ["v1.0.0"]
+
+    shop.version("v1.1.0")
+    shop.fleet.hosts["one"]["app_update_backup"] = {**backup, "databases": ["no_such_database"]}
+    ran = shop.play("update", app_update_version="v1.1.0")
+    assert ran.code != 0 and "The application was not touched" in ran.output
+    assert shop.serves() == ["v1.0.0"] and shop.origin.head == shop.origin.git("rev-parse", "v1.0.0^{commit}")
+
+
+@pytest.mark.soak
+def test_a_migration_that_outlived_its_run_is_waited_for(shop: DatabaseApp) -> None:
+    label = "upkeep.migrates=shopupdated"
+    left = shop.engine.run(PYTHON, name="left-behind", options=["--label", label])
+    try:
+        ran = shop.play("update", app_update_version="v1.0.0")
+        assert ran.code != 0 and f"still at work in the container {left}" in ran.output, ran.output
+        assert shop.ask("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") in ("0", "1")
+    finally:
+        shop.engine.remove(left)
+    assert shop.play("update", app_update_version="v1.0.0").code == 0 and shop.revision == "0001"
