@@ -22,9 +22,6 @@ SUCCESSES = (UNCHANGED, UPDATED, RESUMED)
 
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}\Z")
 
-# Every tag that a run gives to an image so that no prune loses it begins with one of these.
-KEPT_TAG, FAILED_TAG = "upkeep-rollback-", "upkeep-failed-"
-
 
 class RollFailed(UpkeepError):
     """A step of an update failed: ``kind`` says in one word why, ``service`` and ``container`` whose it was."""

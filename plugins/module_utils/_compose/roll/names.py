@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.model import KEPT_TAG, Container
+from ansible_collections.cadence.upkeep.plugins.module_utils._compose.images import ROLLBACK_PREFIX
+from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.model import Container
 
 _TAG = re.compile(r":([\w][\w.-]{0,127})\Z")
+_OWN = re.compile(rf"{ROLLBACK_PREFIX}[0-9]{{8}}t[0-9]{{6}}z-[0-9a-f]{{4}}\Z")
 
 
 def repository_of(reference: str) -> tuple[str, str]:
@@ -28,17 +30,15 @@ def reference(image: str, project: str, service: str) -> str:
     return repository_of(image)[0]
 
 
-def kept_tag(identity: str) -> str:
-    """Return the tag that keeps an old image in the run called *identity*."""
-    return f"{KEPT_TAG}{identity.lower()}"
-
-
 def outdated(tags: Iterable[str], repositories: Iterable[str], keep: int) -> list[str]:
-    """Return, of the names that runs gave to old images of *repositories*, those beyond the newest *keep*."""
+    """Return, of the names that updates gave to old images of *repositories*, those beyond the newest *keep*.
+
+    Names that begin so and go on otherwise are somebody else's, who counts them too.
+    """
     found: dict[str, list[str]] = {repository: [] for repository in repositories}
     for name in tags:
         repository, tag = repository_of(name)
-        if repository in found and tag.startswith(KEPT_TAG):
+        if repository in found and _OWN.match(tag):
             found[repository].append(name)
     # Their ids begin with the time of the run.
     return [name for names in found.values() for name in sorted(names, reverse=True)[keep:]]

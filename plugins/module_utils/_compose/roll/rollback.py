@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._compose.images import failed_tag
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll import journal as steps
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.apply import Roller
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.gate import Gate, Rule
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.journal import Batch, Old, Turn
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.model import (
-    FAILED_TAG,
     START_FIRST,
     Container,
     Interfered,
@@ -157,7 +157,7 @@ class Rollback:
                 continue
             repository, tag = repository_of(name)
             try:
-                self._engine.tag(now, repository, f"{FAILED_TAG}{self._context.record.id.lower()}")
+                self._engine.tag(now, repository, failed_tag(self._context.record.id))
                 if not self._engine.tag(image_id, repository, tag):
                     self.lost.append(f"the image {name} could not be given back its name")
             except RollFailed as error:

@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Any, Optional
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.adapter import require_jmespath
+from ansible_collections.cadence.upkeep.plugins.module_utils._compose.images import rollback_tag
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.project import Compose, Files
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll import journal as steps
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll import probe as probes
@@ -44,7 +45,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.model
     Smoke,
     Wanted,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.names import kept_tag, reference
+from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.names import reference
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.notes import Notes
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.options import (
     files_for,
@@ -377,7 +378,7 @@ class Run:
         for turn in record.turns:
             for old in (old for batch in turn.batches for old in batch.old):
                 if old.image_id and old.image_id != turn.image_id and old.image_id not in [t[0] for t in record.tags]:
-                    repository, tag = reference(old.image, self.project, turn.service), kept_tag(record.id)
+                    repository, tag = reference(old.image, self.project, turn.service), rollback_tag(record.id)
                     record.tags.append([old.image_id, f"{repository}:{tag}", old.image])
         record.smoke_failing = [
             smoke.name

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._compose.images import rollback_tag
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.argspec import ARGUMENT_SPEC, RULES
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.create import endpoints_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.engine import container_of
@@ -22,7 +23,6 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.journ
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.model import Container, UpdateConfig
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.names import (
-    kept_tag,
     outdated,
     reference,
     renames,
@@ -135,15 +135,10 @@ def test_repository_and_tag(image: str, parts: tuple[str, str]) -> None:
 def test_old_images_keep_a_name() -> None:
     assert reference("sha256:abc", "Shop", "web") == "shop-web"
     assert reference("registry:5000/shop:2", "p", "web") == "registry:5000/shop"
-    assert kept_tag("20261122T111715Z-AB") == "upkeep-rollback-20261122t111715z-ab"
-    tags = [
-        "shop:1",
-        "shop:upkeep-rollback-3",
-        "shop:upkeep-rollback-1",
-        "shop:upkeep-rollback-2",
-        "x:upkeep-rollback-0",
-    ]
-    assert outdated(tags, ["shop"], 2) == ["shop:upkeep-rollback-1"]
+    assert rollback_tag("20261122T111715Z-AB12") == "upkeep-rollback-20261122t111715z-ab12"
+    kept = [f"upkeep-rollback-2026112{day}t111715z-ab12" for day in (3, 1, 2, 0)]
+    tags = ["shop:1", *(f"shop:{tag}" for tag in kept[:3]), f"x:{kept[3]}", "shop:upkeep-rollback-shop-4"]
+    assert outdated(tags, ["shop"], 2) == [f"shop:{kept[1]}"], "what an application keeps is not ours to forget"
 
 
 def test_containers_get_the_names_that_compose_would_give() -> None:
