@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
+from urllib.parse import urlsplit
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.project import Files, files_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.model import (
@@ -26,6 +28,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import 
 
 _EXPECTED = re.compile(r"[1-5](?:[0-9]{2}|xx)\Z")
 _FAILURE_ACTIONS = ("rollback", "pause", "continue")
+_SIGNALS = frozenset(one.name[3:] for one in signal.Signals)
 
 
 def options_of(params: Mapping[str, Any]) -> Options:
@@ -41,7 +44,7 @@ def options_of(params: Mapping[str, Any]) -> Options:
         exclusive_volumes=frozenset(params["exclusive_volumes"]),
         smoke=tuple(_smoke(one, place) for place, one in enumerate(params["smoke"], 1)),
         keep_old=params["keep_old"] == "until_commit",
-        keep_images=max(0, params["keep_images"]),
+        keep_images=_at_least("keep_images", params["keep_images"], 0),
         rename=params["rename"],
         resume=params["resume"],
         min_free=_parsed(parse_size, "min_free", params["min_free"]),
@@ -109,7 +112,7 @@ def _policy(params: Mapping[str, Any], own: Mapping[str, Any], update: UpdateCon
         probe=_probe(first("probe")),
         fail_fast=bool(first("fail_fast", False)),
         monitor=seconds("monitor", update.monitor, 5.0),
-        traffic=_traffic(first("traffic")),
+        traffic=_traffic(first("traffic"), os.path.abspath(params["project_src"] or os.sep)),
         drain=_drain(first("drain")),
         stop_timeout=None if stop is None else _seconds("stop_timeout", stop),
         max_failure_ratio=_ratio(first("max_failure_ratio", update.max_failure_ratio, 0.0)),
@@ -121,14 +124,16 @@ def _policy(params: Mapping[str, Any], own: Mapping[str, Any], update: UpdateCon
 def _probe(found: Optional[Mapping[str, Any]]) -> Optional[Probe]:
     if not found:
         return None
+    if found["type"] == "exec" and (found["query"] or found["value"] is not None):
+        raise InvalidInput("probe.query and probe.value are for the type http.", "Leave them out.")
     return Probe(
         type=found["type"],
-        port=found["port"] or 0,
+        port=_port("probe.port", found["port"]),
         scheme=found["scheme"],
         path=found["path"] if found["path"].startswith("/") else f"/{found['path']}",
         headers={str(name): str(value) for name, value in found["headers"].items()},
         expect=_expected(found["expect"]),
-        query=found["query"] or "",
+        query=_query("probe", found),
         value=found["value"],
         command=tuple(found["command"]),
         interval=max(0.05, _seconds("probe.interval", found["interval"])),
@@ -137,7 +142,7 @@ def _probe(found: Optional[Mapping[str, Any]]) -> Optional[Probe]:
     )
 
 
-def _traffic(found: Optional[Mapping[str, Any]]) -> Traffic:
+def _traffic(found: Optional[Mapping[str, Any]], directory: str) -> Traffic:
     if not found:
         return Traffic()
     mode = found["mode"]
@@ -145,15 +150,24 @@ def _traffic(found: Optional[Mapping[str, Any]]) -> Traffic:
         raise InvalidInput("traffic.mode is hook, and traffic.hook is not there.", "Give the program to run.")
     if mode == "nginx" and not found["service"]:
         raise InvalidInput("traffic.mode is nginx, and traffic.service is not there.", "Name the service of nginx.")
+    if mode != "nginx" and found["file"]:
+        raise InvalidInput(f"traffic.file is for the mode nginx, and the mode is {mode}.", "Leave one of them out.")
     if found["file"] and "{port}" in found["server"] and not found["port"]:
         raise InvalidInput("traffic.file needs traffic.port.", "Give the port on which the service listens.")
+    try:
+        found["server"].format(address="192.0.2.1", port=80, name="web-1")
+    except (LookupError, ValueError, AttributeError) as error:
+        raise InvalidInput(
+            f"traffic.server is {found['server']!r}: {type(error).__name__}: {error}.",
+            "It may have {address}, {port} and {name}, like `server {address}:{port};`.",
+        ) from None
     return Traffic(
         mode=mode,
         hook=tuple(found["hook"]),
         service=found["service"] or "",
-        file=found["file"] or "",
+        file=os.path.normpath(os.path.join(directory, found["file"])) if found["file"] else "",
         server=found["server"],
-        port=found["port"] or 0,
+        port=_port("traffic.port", found["port"]),
         settle=_seconds("traffic.settle", found["settle"]),
         timeout=_seconds("traffic.timeout", found["timeout"]),
     )
@@ -162,10 +176,15 @@ def _traffic(found: Optional[Mapping[str, Any]]) -> Traffic:
 def _drain(found: Optional[Mapping[str, Any]]) -> Drain:
     if not found:
         return Drain()
+    name = str(found["signal"] or "").upper()
+    if name and (name[3:] if name.startswith("SIG") else name) not in _SIGNALS:
+        raise InvalidInput(
+            f"drain.signal is {found['signal']!r}, which is no signal.", "Write it like USR1 or SIGQUIT."
+        )
     return Drain(
         command=tuple(found["command"]),
         file=found["file"] or "",
-        signal=found["signal"] or "",
+        signal=name,
         inflight=tuple(found["inflight"]),
         wait=_seconds("drain.wait", found["wait"]),
         timeout=_seconds("drain.timeout", found["timeout"]),
@@ -173,12 +192,14 @@ def _drain(found: Optional[Mapping[str, Any]]) -> Drain:
 
 
 def _smoke(found: Mapping[str, Any], place: int) -> Smoke:
+    if found["url"]:
+        _require_address(found["url"])
     return Smoke(
         name=found["name"] or found["url"] or " ".join(found["command"])[:80] or f"smoke {place}",
         url=found["url"] or "",
         headers={str(name): str(value) for name, value in found["headers"].items()},
         expect=_expected(found["expect"]),
-        query=found["query"] or "",
+        query=_query("smoke", found),
         value=found["value"],
         verify=found["verify"],
         command=tuple(found["command"]),
@@ -190,10 +211,32 @@ def _smoke(found: Mapping[str, Any], place: int) -> Smoke:
 
 
 def _scale(found: Mapping[str, Any]) -> dict[str, int]:
+    for name, count in found.items():
+        if isinstance(count, bool) or not re.fullmatch(r"[0-9]{1,4}", str(count)):
+            raise InvalidInput(f"scale of {name} is {count!r}.", "Give a whole number for each service, like {web: 3}.")
+    return {str(name): int(count) for name, count in found.items()}
+
+
+def _query(option: str, found: Mapping[str, Any]) -> str:
+    if found["value"] is not None and not found["query"]:
+        raise InvalidInput(f"{option}.value has no {option}.query whose answer it could be.", "Say where it stands.")
+    return str(found["query"] or "")
+
+
+def _port(name: str, value: Optional[int]) -> int:
+    if value is not None and not 1 <= value <= 65535:
+        raise InvalidInput(f"{name} is {value}, which is no port.", "It is between 1 and 65535.")
+    return value or 0
+
+
+def _require_address(url: str) -> None:
     try:
-        return {str(name): _at_least("scale", int(count), 0) for name, count in found.items()}
-    except (TypeError, ValueError):
-        raise InvalidInput("scale is no mapping of services to whole numbers.", "Write it like {web: 3}.") from None
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        good = False
+    if not good:
+        raise InvalidInput(f"smoke.url is {url!r}, which is no address.", "Write it like http://127.0.0.1:8080/health.")
 
 
 def _expected(found: Any) -> tuple[str, ...]:

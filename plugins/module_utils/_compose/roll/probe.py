@@ -16,7 +16,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._compose.adapter im
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.engine import Engine
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.model import Container, Probe, Smoke
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.command import run
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput, UpkeepError
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 
 # Of a body no more is read than a health page has.
@@ -46,11 +46,9 @@ def ask_whole(engine: Engine, smoke: Smoke, containers: Sequence[Container]) -> 
     """Return why the smoke test fails; empty when it does not. *containers* are the running ones of its service."""
     if smoke.url:
         parts = urlsplit(smoke.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InvalidInput(f"smoke: {smoke.url} is no address.", "Write it like http://127.0.0.1:8080/health.")
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        place = (parts.scheme, parts.hostname, port, path)
+        place = (parts.scheme, parts.hostname or "", port, path)
         return _answered(place, smoke.headers, smoke.expect, smoke.query, smoke.value, smoke.timeout, smoke.verify)
     if smoke.service:
         if not containers:

@@ -148,14 +148,24 @@ def _hooks(found: Any) -> Iterator[Hook]:
         command = one.get("command") or ()
         environment = one.get("environment") or {}
         yield Hook(
-            tuple(map(str, [command] if isinstance(command, str) else command)),
+            tuple(map(_unescaped, [command] if isinstance(command, str) else command)),
             str(one.get("user") or ""),
             bool(one.get("privileged")),
             str(one.get("working_dir") or ""),
-            tuple(f"{key}={value}" for key, value in environment.items())
-            if isinstance(environment, Mapping)
-            else tuple(map(str, environment)),
+            tuple(
+                _unescaped(one)
+                for one in (
+                    [f"{key}={value}" for key, value in environment.items()]
+                    if isinstance(environment, Mapping)
+                    else environment
+                )
+            ),
         )
+
+
+def _unescaped(word: object) -> str:
+    """Compose prints a model that it could read again: each dollar sign is doubled in it."""
+    return str(word).replace("$$", "$")
 
 
 def _memory(service: Mapping[str, Any]) -> int:

@@ -77,6 +77,19 @@ def test_own_options_come_before_those_for_all_and_those_before_the_model() -> N
         ({"traffic": {"mode": "nginx"}}, "traffic.service"),
         ({"traffic": {"mode": "nginx", "service": "proxy", "file": "/x"}}, "traffic.port"),
         ({"probe": {"port": 1, "expect": ["fine"]}}, "fine"),
+        ({"probe": {"port": 70000}}, "probe.port is 70000"),
+        ({"probe": {"port": 1, "value": "x"}}, "probe.value has no probe.query"),
+        ({"probe": {"type": "exec", "command": ["true"], "query": "x"}}, "for the type http"),
+        ({"probe": {"port": 1, "successes": 0}}, "probe.successes"),
+        ({"probe": {"port": 1, "interval": "-1s"}}, "probe.interval"),
+        ({"traffic": {"mode": "hook", "hook": ["x"], "file": "/x"}}, "for the mode nginx"),
+        ({"traffic": {"mode": "nginx", "service": "p", "file": "/x", "port": 0}}, "traffic.port"),
+        ({"traffic": {"mode": "nginx", "service": "p", "server": "server {adress};"}}, "traffic.server .*adress"),
+        ({"traffic": {"mode": "nginx", "service": "p", "server": "server {"}}, "traffic.server"),
+        ({"drain": {"signal": "USR9"}}, "USR9.*no signal"),
+        ({"drain": {"wait": "long"}}, "drain.wait"),
+        ({"stop_timeout": "-3s"}, "stop_timeout"),
+        ({"health_timeout": "2"}, "health_timeout"),
     ],
 )
 def test_what_contradicts_itself_is_refused(more: dict[str, Any], said: str) -> None:
@@ -92,10 +105,33 @@ def test_the_rest_of_the_options() -> None:
         1 << 30,
         "http://x",
     )
-    with pytest.raises(InvalidInput, match="scale"):
-        options_of(params(scale={"web": "many"}))
-    with pytest.raises(InvalidInput, match="min_free"):
-        options_of(params(min_free="much"))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"scale": {"web": "many"}}, "scale of web"),
+        ({"scale": {"web": -1}}, "scale of web"),
+        ({"scale": {"web": 1.5}}, "scale of web"),
+        ({"scale": {"web": True}}, "scale of web"),
+        ({"min_free": "much"}, "min_free"),
+        ({"timeout": "1 fortnight"}, "timeout"),
+        ({"keep_images": -1}, "keep_images"),
+        ({"smoke": [{"url": "shop.example.com"}]}, "smoke.url"),
+        ({"smoke": [{"url": "http://x:99999/"}]}, "smoke.url"),
+        ({"smoke": [{"url": "http://x/", "attempts": 0}]}, "smoke.attempts"),
+        ({"smoke": [{"url": "http://x/", "value": 1}]}, "smoke.value"),
+    ],
+)
+def test_what_is_no_option_is_refused_by_its_name(more: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        options_of(params(**more))
+
+
+def test_a_list_of_servers_stands_beside_the_project() -> None:
+    traffic = {"mode": "nginx", "service": "proxy", "file": "upstreams/web.conf", "port": 8000}
+    found = policies_of(params(project_src="/srv/shop", traffic=traffic), {"web": UpdateConfig()})
+    assert found["web"].traffic.file == "/srv/shop/upstreams/web.conf"
 
 
 def test_a_project_is_files_or_a_model() -> None:

@@ -44,7 +44,7 @@ CONFIG: dict[str, Any] = {
             ],
             "networks": {"default": {"ipv4_address": "10.0.0.9"}},
             "pre_stop": [{"command": ["/bye"], "user": "root"}],
-            "post_start": [{"command": ["/hello"], "environment": {"A": "1"}}],
+            "post_start": [{"command": ["/hello", "$$A"], "environment": {"A": "$$1"}}],
         },
         "migrate": {"build": {"context": "/srv/shop"}, "links": ["db:database"]},
         "side": {
@@ -68,7 +68,7 @@ def test_everything_that_counts_is_taken_and_no_secret() -> None:
     assert (web.update.order, web.update.failure_action, web.update.max_failure_ratio) == ("start-first", "pause", 0.2)
     assert web.health_seconds == 5 + 4 * (2 + 3)
     assert web.pre_stop == (Hook(("/bye",), user="root"),)
-    assert web.post_start == (Hook(("/hello",), environment=("A=1",)),)
+    assert web.post_start == (Hook(("/hello", "$A"), environment=("A=$1",)),)
     assert web.needs == {"migrate", "db"}
     assert "secret" not in repr(found)
 
