@@ -1,7 +1,7 @@
 # Copyright (c) 2026 Upkeep maintainers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tags by which images of earlier releases are kept: whoever sets one, and whoever clears up, takes it from here."""
+"""The tags that keep images of earlier releases: whoever sets one, and whoever clears up, takes it from here."""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Optional
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll import journal as steps
@@ -31,6 +33,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.traff
 _START_FIRST = (steps.CREATE, steps.START, steps.GATE, steps.PUBLISH, steps.DRAIN, steps.STOP)
 _STOP_FIRST = (steps.DRAIN, steps.STOP, steps.CREATE, steps.START, steps.GATE, steps.PUBLISH)
 _HOOK_SECONDS = 60.0
+_AT_ONCE = 8  # calls that the daemon is asked to do side by side
 _NO_RESTART = {"Name": "no", "MaximumRetryCount": 0}
 
 
@@ -48,7 +51,7 @@ class Roller:
         for step in order[begin:]:
             self.context.checkpoint()
             if step == steps.CREATE and not batch.known:
-                batch.known = [one.id for one in self.of(turn.service)]
+                batch.known = self.engine.ids(self.context.project, turn.service)
             self.context.mark(batch, step)
             with self.context.step(f"{turn.service}/{step}", _words(step, turn, batch)):
                 self._do(step, turn, batch)
@@ -71,21 +74,18 @@ class Roller:
         if not batch.count:
             return
         context, wanted = self.context, self.context.wanted[turn.service]
-        for one in self._unknown(turn, batch):
-            if one.state != "created":
-                raise Interfered(f"The container {one.name} of {turn.service} was started by somebody else.")
-            # What a killed run has made and not noted: it never ran.
-            self.engine.discard(one.id, volumes=True)
-        if wanted.container_name:
-            self._park(batch)
         family = {turn.service, *closure(context.wanted, turn.service)}
         counts = dict.fromkeys(sorted(family), 0)
         for one in context.containers():
-            if one.service in counts:
+            if one.service == turn.service and one.id not in batch.known:
+                self._discard_unnoted(one)
+            elif one.service in counts:
                 counts[one.service] += 1
+        if wanted.container_name:
+            self._park(batch)
         named = [name for name in counts if context.wanted[name].container_name]
         context.maker.make(wanted, counts, batch.count, named)
-        made = self._unknown(turn, batch)
+        made = self.engine.project(context.project, turn.service, skip=batch.known)
         if len(made) != batch.count:
             raise RollFailed(
                 "create_failed",
@@ -93,16 +93,23 @@ class Roller:
                 "See what Compose says: docker compose up --no-start --no-recreate.",
                 service=turn.service,
             )
+        # The next step is written to the journal before it begins, and these with it.
         batch.new = [self._finished(turn, batch, place, one) for place, one in enumerate(made)]
-        context.save()
+
+    def _discard_unnoted(self, one: Container) -> None:
+        """Remove what a killed run has made and not noted: it never ran."""
+        if one.state != "created":
+            raise Interfered(f"The container {one.name} of {one.service} was started by somebody else.")
+        self.engine.discard(one.id, volumes=True)
 
     def _finished(self, turn: Turn, batch: Batch, place: int, made: Container) -> str:
         """Give a container what Compose could not give it beside the old one; return its id."""
         wanted, policy = self.context.wanted[turn.service], self.context.policies[turn.service]
         old = batch.old[place] if place < len(batch.old) else None
         volumes = {}
-        before = self.engine.look(old.id) if old is not None and policy.anonymous_volumes == "inherit" else None
-        if before is not None and turn.order != START_FIRST:
+        inherits = turn.order != START_FIRST and policy.anonymous_volumes == "inherit"
+        before = self.engine.look(old.id) if old is not None and inherits else None
+        if before is not None:
             volumes = {path: name for path, name in before.anonymous.items() if path in made.anonymous}
         bound = self._bound(turn, made)
         if wanted.container_name or volumes or bound:
@@ -169,13 +176,21 @@ class Roller:
         if batch.new:
             batch.healthy_after = round(self._gate_of(turn).pass_all(batch.new), 3)
 
-    def _gate_of(self, turn: Turn) -> Gate:
+    def require_still_ready(self, turn: Turn) -> None:
+        """Raise ``RollFailed`` when a new container that had passed is no good any more and does not recover."""
+        new = [one for batch in turn.batches if batch.step == steps.REPLACED for one in batch.new]
+        if new and not turn.one_shot:
+            self._gate_of(turn, again=True).pass_all(new)
+
+    def _gate_of(self, turn: Turn, again: bool = False) -> Gate:
+        """Return the gate of a service; *again* is for what has passed it once."""
         policy = self.context.policies[turn.service]
+        probe = None if turn.probe_failing else policy.probe
         rule = Rule(
             timeout=policy.health_timeout,
-            monitor=policy.monitor,
+            monitor=0.0 if again else policy.monitor,
             fail_fast=policy.fail_fast,
-            probe=None if turn.probe_failing else policy.probe,
+            probe=replace(probe, successes=1) if probe and again else probe,
             health_counts=not turn.baseline_failing,
             one_shot=turn.one_shot,
             may_end=turn.may_end,
@@ -186,11 +201,12 @@ class Roller:
         if not batch.new or turn.one_shot:
             return
         director = self.director(turn)
-        for identity in batch.new:
+        for identity in batch.new if director.gated else ():
             director.show(batch, self._own(identity))
         leaving = {old.id for old in batch.old} if turn.order != START_FIRST or director.at_once else set()
         batch.published = True
-        director.tell(PUBLISH, [one for one in self.serving(turn) if one.id not in leaving], [])
+        if not director.silent:
+            director.tell(PUBLISH, [one for one in self.serving(turn) if one.id not in leaving], [])
         if batch.gap_since:
             batch.gap = round(max(0.0, time.time() - batch.gap_since), 3)
 
@@ -208,10 +224,10 @@ class Roller:
 
     def withdraw(self, turn: Turn, leaving: Sequence[Container]) -> None:
         """Lead requests away from containers, and let them finish what they have begun."""
-        gone = {one.id for one in leaving}
-        live = [one for one in self.serving(turn) if one.id not in gone]
+        gone, director = {one.id for one in leaving}, self.director(turn)
+        live = [] if director.silent else [one for one in self.serving(turn) if one.id not in gone]
         if live:
-            self.director(turn).tell(WITHDRAW, live, leaving)
+            director.tell(WITHDRAW, live, leaving)
         how = self.context.policies[turn.service].drain
         if not how:
             return
@@ -226,15 +242,14 @@ class Roller:
             batch.gap_since = time.time()
             self.context.save()
         begun = time.monotonic()
-        for one in leaving:
-            if self.end(turn, one):
-                batch.killed.append(one.name)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            killed = list(pool.map(lambda one: self.end(turn, one), leaving))
+        batch.killed += [one.name for one, was_killed in zip(leaving, killed) if was_killed]
         if leaving:
             batch.stopped = round(time.monotonic() - begun, 3)
             self.director(turn).tell_gone()
         if not self.context.options.keep_old:
-            for old in batch.old:
-                self.remove(turn, old)
+            self.remove(turn, batch.old)
 
     def end(self, turn: Turn, one: Container) -> bool:
         """Stop a container for good, whatever its restart policy; return whether it had to be killed."""
@@ -249,11 +264,14 @@ class Roller:
             self.context.notes.killed(turn.service, one.name, seconds)
         return killed
 
-    def remove(self, turn: Turn, old: Old) -> None:
-        """Remove a container that was replaced; the volumes that it took over stay."""
+    def remove(self, turn: Turn, old: Sequence[Old]) -> None:
+        """Remove containers that were replaced; the volumes that were taken over stay."""
         policy = self.context.policies.get(turn.service)
-        self.engine.discard(old.id, volumes=policy is not None and policy.anonymous_volumes == "renew")
-        self.context.removed.append(old.name)
+        volumes = policy is not None and policy.anonymous_volumes == "renew"
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for _done in pool.map(lambda one: self.engine.discard(one.id, volumes=volumes), old):
+                pass
+        self.context.removed += [one.name for one in old]
 
     def _await_peers(self, turn: Turn) -> None:
         """Return when every peer of a service that is about to stop serves. Raises ``RollFailed`` (peers_down)."""
@@ -306,9 +324,6 @@ class Roller:
         return [
             one for one in self.context.containers() if one.service in names and one.running and one.id not in unready
         ]
-
-    def _unknown(self, turn: Turn, batch: Batch) -> list[Container]:
-        return [one for one in self.of(turn.service) if one.id not in batch.known]
 
     def _running(self, old: Iterable[Old]) -> list[Container]:
         found = [self.engine.look(one.id) for one in old]

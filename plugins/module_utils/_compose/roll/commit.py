@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll import journal as steps
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.apply import Roller
-from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.gate import fault_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.journal import Turn
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.model import Container, Interfered
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.names import (
@@ -19,7 +18,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.names
 
 def verify(roller: Roller) -> None:
     """Raise ``Interfered`` when a service is not what the update has made of it, and ``RollFailed`` when a new
-    container has failed meanwhile."""
+    container that had passed is no good any more."""
     kept = {old.id for turn in roller.context.record.turns for batch in turn.batches for old in batch.old}
     for turn in roller.context.record.turns:
         if turn.failed:
@@ -33,10 +32,7 @@ def verify(roller: Roller) -> None:
                 f"{turn.service} has {', '.join(strangers) or 'no'} unknown containers, and "
                 f"{', '.join(missing) or 'none'} are missing."
             )
-        for one in here:
-            problem = None if one.id in turn.keep else fault_of(one, "", turn.may_end)
-            if problem is not None:
-                raise problem
+        roller.require_still_ready(turn)
 
 
 def commit(roller: Roller) -> None:
@@ -56,17 +52,16 @@ def commit(roller: Roller) -> None:
 
 
 def _remove_old(roller: Roller, turn: Turn) -> None:
-    for batch in turn.batches:
-        if batch.step != steps.REPLACED:
+    there = []
+    for old in (old for batch in turn.batches if batch.step == steps.REPLACED for old in batch.old):
+        found = roller.engine.look(old.id)
+        if found is None:
             continue
-        for old in batch.old:
-            found = roller.engine.look(old.id)
-            if found is None:
-                continue
-            if found.running:  # somebody started it again
-                roller.withdraw(turn, [found])
-                roller.end(turn, found)
-            roller.remove(turn, old)
+        if found.running:  # somebody started it again
+            roller.withdraw(turn, [found])
+            roller.end(turn, found)
+        there.append(old)
+    roller.remove(turn, there)
 
 
 def _rename(roller: Roller, turn: Turn) -> None:

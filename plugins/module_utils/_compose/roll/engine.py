@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Optional
 from urllib.parse import quote
 
@@ -42,12 +42,24 @@ class Engine(Api):
     def api_version(self) -> str:
         return str(self._api.api_version)
 
-    def project(self, project: str, service: str = "") -> list[Container]:
-        """Return the containers of a project's services, or of one, whatever they do; one-off ones do not count."""
+    def project(self, project: str, service: str = "", skip: Collection[str] = ()) -> list[Container]:
+        """Return the containers of a project's services, or of one, whatever they do; one-off ones do not count.
+
+        *skip* are the ids of those that are not asked for.
+        """
         labels = [f"{PROJECT}={project}", *([f"{SERVICE}={service}"] if service else [])]
-        _status, listed = self.ask("GET", f"/containers/json?all=1&filters={quote(json.dumps({'label': labels}))}")
-        found = [self.look(str(one["Id"])) for one in listed if label_of(one, ONE_OFF) != "True"]
+        listed = self._listed(labels)
+        found = [self.look(identity) for identity in listed if identity not in skip]
         return sorted((one for one in found if one is not None), key=lambda one: (one.service, one.number, one.id))
+
+    def ids(self, project: str, service: str) -> list[str]:
+        """Return the ids of a service's containers."""
+        return self._listed([f"{PROJECT}={project}", f"{SERVICE}={service}"])
+
+    def _listed(self, labels: Sequence[str]) -> list[str]:
+        filters = quote(json.dumps({"label": list(labels)}))
+        _status, listed = self.ask("GET", f"/containers/json?all=1&filters={filters}")
+        return [str(one["Id"]) for one in listed if label_of(one, ONE_OFF) != "True"]
 
     def look(self, identity: str) -> Optional[Container]:
         """Return a container; None when it is gone."""
@@ -90,14 +102,11 @@ class Engine(Api):
         if status in (204, 304):
             return
         words = _words(said)
-        kind = (
-            "conflict" if "port is already allocated" in words or "address already in use" in words else "start_failed"
-        )
-        remedy = (
-            "Stop what has it (docker ps), or publish another one."
-            if kind == "conflict"
-            else f"Try it by hand: docker start {container.name}."
-        )
+        kind, remedy = "start_failed", f"Try it by hand: docker start {container.name}."
+        if "port is already allocated" in words or "address already in use" in words:
+            kind, remedy = "conflict", "Stop what has it (docker ps), or publish another one."
+        elif "no space left on device" in words:
+            kind, remedy = "no_space", "Make room on the disk of the daemon."
         raise RollFailed(
             kind,
             f"{container.name} cannot be started: {words}.",
@@ -170,7 +179,8 @@ class Engine(Api):
             "POST", f"/containers/create?name={quote(name, safe='')}", body, accepted=(400, 404, 409, 500)
         )
         if status >= 400:
-            raise RollFailed("create_failed", f"The container {name} cannot be made: {_words(said)}.", container=name)
+            kind = "no_space" if "no space left on device" in _words(said) else "create_failed"
+            raise RollFailed(kind, f"The container {name} cannot be made: {_words(said)}.", container=name)
         return str(said["Id"])
 
     def call_in(self, identity: str, body: Mapping[str, Any], seconds: float) -> int:

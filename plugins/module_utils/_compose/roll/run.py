@@ -210,6 +210,20 @@ class Run:
                 raise InvalidInput(
                     f"traffic of {name} names the service {proxy}, which the project does not have.", "Correct it."
                 )
+        for smoke in self.options.smoke:
+            if smoke.service and smoke.service not in self.wanted:
+                raise InvalidInput(
+                    f"smoke {smoke.name} names the service {smoke.service}, which the project does not have.",
+                    f"Its services are {', '.join(sorted(self.wanted)) or 'none'}.",
+                )
+        volumes = {
+            name for one in self.wanted.values() for volume in one.volumes for name in (volume.source, volume.name)
+        }
+        for name in sorted(self.options.exclusive_volumes - volumes):
+            raise InvalidInput(
+                f"exclusive_volumes names {name}, which no service of the project mounts.",
+                f"Its volumes are {', '.join(sorted(volumes)) or 'none'}.",
+            )
 
     def look(self) -> Seen:
         """Return what there is and what is wanted."""
@@ -432,8 +446,9 @@ class Run:
         policy = self.policies[turn.service]
         waiting = [batch for batch in turn.batches if batch.step not in (steps.REPLACED, steps.FAILED)]
         for place, batch in enumerate(waiting):
-            if place and policy.delay:
+            if place:
                 roller.context.pause(policy.delay)
+                roller.require_still_ready(turn)
             try:
                 roller.roll(turn, batch)
             except RollFailed as error:

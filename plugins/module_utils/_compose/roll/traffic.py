@@ -48,6 +48,11 @@ class Director:
         self._told = told
 
     @property
+    def silent(self) -> bool:
+        """Whether there is nobody to tell."""
+        return self._traffic.mode == "none"
+
+    @property
     def at_once(self) -> bool:
         """Whether new ones come and old ones go in one list: half of the reloads, each of which closes connections."""
         return self._traffic.mode == "nginx" and bool(self._traffic.file)
