@@ -3,23 +3,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """compose_rolling_update against `docker compose up --wait`, under requests at a constant rate.
 
-    python benchmarks/rolling.py [--short] [--updates 10] [--rate 200] [--output FILE]
+    python benchmarks/rolling.py [--short] [--setups nginx-file,haproxy] [--updates 10] [--rate 200] [--output FILE]
 
 For each set-up (nginx with a file of servers, haproxy that is told over its socket) the requests begin, a baseline is
 taken, and the project is updated again and again: two replicas, a new configuration each time. The requests are an open
 loop (`tests/bed/load.py`): half GET, half POST, half on new connections, half on kept ones. Each POST must have been
 done once, by the server's own record. Afterwards the same project is updated by `docker compose up --wait` under the
 same load. Measured too are what the module costs when nothing waits, an unchanged run, a container that is dead on
-arrival, and the way back. The proxy has the network of the host. Nothing is left behind.
+arrival, and the way back. Nothing is left behind.
+
+Other set-ups are run when they are named: proxies that find the service by its name (nginx-upstream, nginx-resolver,
+haproxy-resolvers, caddy), and a port of the host (published). All of it, requests too, has a network namespace of its
+own: the firewall of the host neither helps nor hinders.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import platform
+import socket
 import statistics
+import struct
 import sys
 import tempfile
 import threading
@@ -34,9 +41,18 @@ sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "playbooks" / "collections")]
 
 from tests.bed import shop  # noqa: E402  after the path
 from tests.bed.docker_engine import Engine  # noqa: E402
-from tests.integration.rolling import Rolling  # noqa: E402
+from tests.bed.postgres import cache_directory  # noqa: E402
+from tests.integration.rolling import (  # noqa: E402
+    CADDYFILE,
+    HAPROXY_NAMES,
+    NGINX_RESOLVER,
+    NGINX_UPSTREAM,
+    Rolling,
+)
 
 SETUPS = ("nginx-file", "haproxy")
+OTHERS = ("nginx-upstream", "nginx-resolver", "haproxy-resolvers", "caddy", "published")
+OWN_NETWORK = "UPKEEP_BENCHMARK_OWN_NETWORK"
 WAIT = {"monitor": "2s", "health_timeout": "60s"}
 
 
@@ -49,10 +65,27 @@ def begin(rolling: Rolling, setup: str, image: str) -> dict[str, Any]:
         "environment": {"VERSION": "0", "COUNTER": "/counter/posted"},
         "volumes": ["./counter:/counter"],
     }
+    drain: dict[str, Any] = {"drain": {"file": "/tmp/drain", "wait": "2s"}}
     if setup == "nginx-file":
         return {"services": ["web"], "traffic": rolling.behind_nginx(**web)}
-    traffic = rolling.behind_haproxy(**web)
-    return {"services": ["web"], "traffic": traffic, "drain": {"file": "/tmp/drain", "wait": "2s"}}
+    if setup == "haproxy":
+        return {"services": ["web"], "traffic": rolling.behind_haproxy(**web), **drain}
+    if setup == "published":
+        rolling.published(**web)
+        return {"services": ["web"]}
+    gated = {"services": ["web"], "traffic": {"mode": "dns_gate"}}
+    nginx, haproxy = "/etc/nginx/nginx.conf", "/etc/haproxy.cfg"
+    if setup == "nginx-upstream":
+        rolling.behind_names(shop.proxy_image(rolling.engine), nginx, NGINX_UPSTREAM, **web)
+        return {"services": ["web"], "traffic": {"mode": "nginx", "service": "proxy"}}
+    if setup == "nginx-resolver":
+        rolling.behind_names(shop.proxy_image(rolling.engine), nginx, NGINX_RESOLVER, **web)
+        return gated
+    if setup == "haproxy-resolvers":
+        rolling.behind_names(shop.haproxy_image(rolling.engine), haproxy, HAPROXY_NAMES, **web)
+        return {"services": ["web"], **drain}
+    rolling.behind_names(shop.caddy_image(rolling.engine), "/etc/caddy/Caddyfile", CADDYFILE, **web)
+    return gated
 
 
 def under_load(rolling: Rolling, rate: float, seconds: float, work: Any) -> dict[str, Any]:
@@ -93,7 +126,7 @@ def slow_request(rolling: Rolling, options: dict[str, Any]) -> dict[str, Any]:
     answers: list[int] = []
 
     def ask() -> None:
-        with urllib.request.urlopen(f"http://127.0.0.1:{rolling.port}/slow/5", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://{rolling.host}:{rolling.port}/slow/5", timeout=30) as answer:
             answers.append(answer.status)
 
     threads = [threading.Thread(target=ask) for _each in range(4)]
@@ -113,7 +146,7 @@ def setup_of(engine: Engine, setup: str, given: argparse.Namespace) -> dict[str,
         base = under_load(rolling, given.rate, 0, lambda: time.sleep(5 if given.short else 15))
         found: list[float] = []
         # Enough requests, whatever the speed of the machine: updates go on until they are there.
-        wanted = 0 if given.short else given.requests / given.rate / len(SETUPS)
+        wanted = 0 if given.short or setup in OTHERS else given.requests / given.rate / len(SETUPS)
 
         def work() -> None:
             begun = time.monotonic()
@@ -123,6 +156,8 @@ def setup_of(engine: Engine, setup: str, given: argparse.Namespace) -> dict[str,
         ours = under_load(rolling, given.rate, 5, work)
         ours |= {"updates": len(found), "update_seconds": round(statistics.median(found), 2)}
         in_flight = slow_request(rolling, options)
+        if setup == "published":
+            return {"baseline": base, "ours": ours, "gap": gap_of(rolling, options), "in_flight": in_flight}
 
         bad = under_load(rolling, given.rate, 1, lambda: bad_version(rolling, options))
         rolling.change("web", environment={"MODE": "ok", "VERSION": "950"})
@@ -134,6 +169,16 @@ def setup_of(engine: Engine, setup: str, given: argparse.Namespace) -> dict[str,
 
         theirs = under_load(rolling, given.rate, 5, by_compose)
     return {"baseline": base, "ours": ours, "in_flight": in_flight, "never_healthy": bad, "compose_up": theirs}
+
+
+def gap_of(rolling: Rolling, options: dict[str, Any]) -> dict[str, Any]:
+    """The gap that the plan states, and the one that the result measured."""
+    rolling.change("web", environment={"VERSION": "800"})
+    result = rolling.roll(**{**WAIT, **options}).as_result()
+    return {
+        "planned": result["plan"][0]["downtime_expected"],
+        "seconds": result["services"]["web"]["downtime_seconds"],
+    }
 
 
 def bad_version(rolling: Rolling, options: dict[str, Any]) -> None:
@@ -179,7 +224,7 @@ def costs_of(engine: Engine) -> dict[str, Any]:
 
 def verdict(result: dict[str, Any]) -> dict[str, bool]:
     """The bars, each met or not."""
-    both = [result[name] for name in SETUPS]
+    both = [result[name] for name in SETUPS if name in result]
     return {
         "no_request_failed": all(one["ours"]["failed"] == 0 for one in both),
         "p99_at_most_5_x_baseline": all(one["ours"]["p99"] <= 5 * one["baseline"]["p99"] for one in both),
@@ -194,15 +239,31 @@ def verdict(result: dict[str, Any]) -> dict[str, bool]:
     }
 
 
+def enter_own_network() -> None:
+    """Begin anew in a network namespace in which there is nothing but loopback."""
+    if OWN_NETWORK not in os.environ:
+        shop.bring(cache_directory())
+        os.environ[OWN_NETWORK] = "yes"
+        os.execvp("unshare", ["unshare", "--net", sys.executable, *sys.argv])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        # SIOCSIFFLAGS: up and running, as `ip link set lo up`.
+        fcntl.ioctl(one, 0x8914, struct.pack("16sh", b"lo", 0x1 | 0x40))
+
+
 def main() -> None:
     """Run it from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--short", action="store_true", help="two updates each: a minute or two")
+    parser.add_argument("--setups", default=",".join(SETUPS), help=f"of {', '.join((*SETUPS, *OTHERS))}")
     parser.add_argument("--updates", type=int, default=10)
     parser.add_argument("--requests", type=int, default=50_000, help="at least so many in all")
     parser.add_argument("--rate", type=float, default=200.0)
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
+    chosen = [name for name in given.setups.split(",") if name]
+    if unknown := set(chosen) - {*SETUPS, *OTHERS}:
+        parser.error(f"there is no set-up {', '.join(sorted(unknown))}")
+    enter_own_network()
     if given.short:
         given.updates = 2
     with Engine() as engine:
@@ -217,11 +278,11 @@ def main() -> None:
             },
             "costs": costs_of(engine),
         }
-        for setup in SETUPS:
+        for setup in chosen:
             result[setup] = setup_of(engine, setup, given)
             print(json.dumps({setup: result[setup]}, indent=1), flush=True)
     result["environment"]["load_average_after"] = [round(one, 1) for one in os.getloadavg()]
-    result["requests"] = sum(result[name]["ours"]["requests"] for name in SETUPS)
+    result["requests"] = sum(result[name]["ours"]["requests"] for name in chosen)
     result["met"] = verdict(result)
     text = json.dumps(result, indent=2)
     print(text)

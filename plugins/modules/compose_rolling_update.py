@@ -598,8 +598,11 @@ journal_id:
 error:
   description:
     - Why it failed. C(kind) is one word, C(phase) the step. C(logs_tail) has the last lines of the container.
-    - C(kind) is one of V(compose_missing), V(compose_too_old), V(engine_too_old), V(unfinished_previous), V(conflict),
-      V(pull_failed), V(build_failed), V(image_missing), V(no_space), V(no_healthcheck), V(create_failed),
+    - Where nothing was begun, C(kind) is one of V(invalid_input), V(config_invalid), V(library_missing),
+      V(engine_unreachable), V(locked), V(state_unusable), V(command_failed), V(compose_missing), V(compose_too_old),
+      V(engine_too_old), V(unfinished_previous), V(network_changed), V(pull_failed), V(build_failed), V(image_missing),
+      V(no_healthcheck).
+    - Later it is one of V(conflict), V(no_space), V(create_failed),
       V(start_failed), V(exited), V(oom), V(unhealthy), V(health_timeout), V(restarted), V(probe_failed),
       V(hook_failed), V(peers_down), V(smoke_failed), V(drift_after), V(engine_refused), V(remove_failed), V(timeout),
       V(interrupted), V(failed).
@@ -623,6 +626,7 @@ lost:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.argspec import ARGUMENT_SPEC, RULES
+from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.report import kind_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.run import roll
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import utc_now
@@ -633,7 +637,7 @@ def main() -> None:
     try:
         rolled = roll(module.params, utc_now(), module.check_mode)
     except UpkeepError as error:
-        refused = {"kind": getattr(error, "kind", type(error).__name__), "message": error.message}
+        refused = {"kind": kind_of(error), "message": error.message}
         module.fail_json(**error.as_failure(), outcome="refused", error=refused)
     result = rolled.as_result()
     if module._diff:

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from . import nginx
+from . import docker_programs, nginx
 from .docker_engine import Engine, Project
 from .docker_images import Tree, base, cached, save
 from .errors import BedError
@@ -44,7 +44,7 @@ def proxy_image(engine: Engine) -> str:
 
 def haproxy_image(engine: Engine) -> str:
     """haproxy, whose configuration is mounted at /etc/haproxy.cfg."""
-    home = unpacked("haproxy", ("haproxy",), engine.cache, lambda home: runs(home, ("usr/sbin/haproxy", "-v")))
+    home = _haproxy(engine.cache)
     program = home / "usr/sbin/haproxy"
 
     def make(path: Path) -> None:
@@ -56,6 +56,38 @@ def haproxy_image(engine: Engine) -> str:
 
     recipe = [str(program), Path(__file__).read_text(encoding="utf-8")]
     return _tagged(engine, "proxy:haproxy", cached("haproxy", recipe, engine.cache, make))
+
+
+def bring(cache: Path) -> None:
+    """Have all programs in the cache, for who is about to leave the network behind."""
+    docker_programs.bring(cache)
+    nginx.find_or_bring(cache)
+    _haproxy(cache)
+    _caddy(cache)
+
+
+def _haproxy(cache: Path) -> Path:
+    return unpacked("haproxy", ("haproxy",), cache, lambda home: runs(home, ("usr/sbin/haproxy", "-v")))
+
+
+def _caddy(cache: Path) -> Path:
+    return unpacked("caddy", ("caddy",), cache, lambda home: runs(home, ("usr/bin/caddy", "version")))
+
+
+def caddy_image(engine: Engine) -> str:
+    """caddy, whose configuration is mounted at /etc/caddy/Caddyfile."""
+    home = _caddy(engine.cache)
+    program = home / "usr/bin/caddy"
+
+    def make(path: Path) -> None:
+        tree = base()
+        tree.copy(program, "/usr/bin/caddy")
+        _with_libraries_of(tree, home, program)
+        command = ["caddy", "run", "--config", "/etc/caddy/Caddyfile"]
+        save(tree, path, {"Cmd": command, "Env": ["PATH=/usr/bin:/bin", "HOME=/tmp", "XDG_CONFIG_HOME=/tmp"]})
+
+    recipe = [str(program), Path(__file__).read_text(encoding="utf-8")]
+    return _tagged(engine, "proxy:caddy", cached("caddy", recipe, engine.cache, make))
 
 
 def _tagged(engine: Engine, tag: str, archive: Path) -> str:

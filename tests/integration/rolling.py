@@ -64,6 +64,80 @@ backend web
   server-template web 6 127.0.0.1:8000 check disabled
 """
 
+# Proxies that find the service by its name in the network of the project.
+NGINX_NAMES = """\
+daemon off;
+pid /run/nginx.pid;
+error_log stderr;
+worker_processes 1;
+events { worker_connections 4096; }
+http {
+  access_log off;
+  @RESOLVER@
+  server {
+    listen 8080 backlog=4096;
+    location / {
+      @PASS@
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host web;
+      proxy_connect_timeout 1s;
+      proxy_next_upstream error timeout;
+    }
+  }
+}
+"""
+NGINX_UPSTREAM = NGINX_NAMES.replace("@RESOLVER@", "upstream web { server web:8000 max_fails=0; }").replace(
+    "@PASS@", "proxy_pass http://web;"
+)
+NGINX_RESOLVER = NGINX_NAMES.replace("@RESOLVER@", "resolver 127.0.0.11 valid=1s ipv6=off;").replace(
+    "@PASS@", "set $web web; proxy_pass http://$web:8000;"
+)
+
+HAPROXY_NAMES = """\
+global
+  maxconn 8192
+resolvers compose
+  nameserver dns 127.0.0.11:53
+  hold valid 1s
+  hold obsolete 1s
+defaults
+  mode http
+  timeout connect 1s
+  timeout client 30s
+  timeout server 30s
+  option redispatch
+  retries 3
+frontend in
+  bind :8080
+  default_backend web
+backend web
+  option httpchk GET /health
+  default-server inter 300ms fall 2 rise 1 init-addr none
+  server-template web 6 web:8000 check resolvers compose resolve-prefer ipv4
+"""
+
+CADDYFILE = """\
+{
+  admin off
+  auto_https off
+}
+:8080 {
+  reverse_proxy {
+    dynamic a {
+      name web
+      port 8000
+      refresh 1s
+    }
+    lb_try_duration 5s
+    lb_try_interval 100ms
+    transport http {
+      dial_timeout 1s
+    }
+  }
+}
+"""
+
 # What tells haproxy who serves, over its socket: each address keeps its place, and free places are taken.
 HAPROXY_HOOK = """\
 import json, socket, sys
@@ -102,7 +176,7 @@ class Rolling:
         self.services: dict[str, Any] = {}
         self.others: dict[str, Any] = {}
         self.state = folder / "state"
-        self.port = free_port()
+        self.host, self.port = "127.0.0.1", free_port()
 
     def write(self, services: Mapping[str, Any], **others: Any) -> None:
         """Write the Compose file."""
@@ -180,6 +254,21 @@ class Rolling:
         command = [sys.executable, str(hook), str(self.folder / "control" / "haproxy.sock")]
         return self._behind({"web": shop.web(**web), "proxy": proxy}, {"mode": "hook", "hook": command})
 
+    def behind_names(self, proxy_image: str, place: str, config: str, **web: Any) -> None:
+        """Bring up the shop behind a proxy in the project's own network, which finds it by its name."""
+        (self.folder / "proxy.conf").write_text(config)
+        proxy = {"image": proxy_image, "volumes": [f"./proxy.conf:{place}:ro"], "depends_on": ["web"]}
+        self.write({"web": shop.web(**web), "proxy": proxy})
+        self.up()
+        (container,) = self.facts.containers("proxy")
+        (endpoint,) = container["NetworkSettings"]["Networks"].values()
+        self.host, self.port = endpoint["IPAddress"], 8080
+
+    def published(self, **web: Any) -> None:
+        """Bring up the shop with a port of the host, which one container alone can have."""
+        self.write({"web": shop.web(**{**web, "replicas": 1, "ports": [f"127.0.0.1:{self.port}:8000"]})})
+        self.up()
+
     def _behind(self, services: dict[str, Any], traffic: dict[str, Any]) -> dict[str, Any]:
         self.write(services)
         self.up()
@@ -190,7 +279,7 @@ class Rolling:
 
     def load(self, rate: float = 200.0, *, fresh_posts: bool = False) -> Load:
         """Requests to the proxy, as long as the block lasts."""
-        return Load("127.0.0.1", self.port, rate, fresh_posts=fresh_posts)
+        return Load(self.host, self.port, rate, fresh_posts=fresh_posts)
 
     def compose(self, *arguments: str, check: bool = True) -> str:
         answer = self.project.compose(*arguments, check=check)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.model import RollFailed
 from tests.bed import shop
 from tests.bed.docker_engine import Engine
 from tests.bed.docker_newer import NewerEngine
@@ -76,3 +77,21 @@ def test_programs_before_and_after(rolling: Rolling, image: str) -> None:
     rolling.change("web", environment={"VERSION": "c"}, post_start=[{"command": ["false"]}])
     failed = rolling.roll()
     assert (failed.outcome, faults.kind(failed)) == ("rolled_back", "hook_failed")
+
+
+def test_a_network_that_would_be_made_anew_is_refused(rolling: Rolling, image: str) -> None:
+    """Compose would stop every container on it before the first new one is made."""
+    rolling.write({"web": shop.web(image, networks=["one"])}, networks={"one": {}})
+    rolling.up()
+    before = rolling.facts.ids("web")
+    rolling.write(
+        {"web": shop.web(image, networks=["one"], environment={"VERSION": "b"})},
+        networks={"one": {"labels": {"more": "yes"}}},
+    )
+    for check_mode in (True, False):
+        with pytest.raises(RollFailed, match="would stop all that is on it") as refused:
+            rolling.roll(check_mode)
+        assert refused.value.kind == "network_changed"
+    assert rolling.facts.ids("web") == before and len(rolling.facts.running("web")) == 2
+    rolling.write({"web": shop.web(image, networks=["one"], environment={"VERSION": "b"})}, networks={"one": {}})
+    assert rolling.roll().outcome == "updated"

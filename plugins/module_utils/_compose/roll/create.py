@@ -26,6 +26,7 @@ MARK = "UPKEEP_ROLL"
 _CREATE_SECONDS = 120.0
 _PATIENCE = 60.0
 _FOUND = (("compose", "yaml"), ("compose", "yml"), ("docker-compose", "yml"), ("docker-compose", "yaml"))
+_STOPPED = re.compile(r"((?:Container|Network) +\S+) +(?:Stopp|Remov)(?:ing|ped|ed)\b")
 _SHORT_ID = re.compile(r"[0-9a-f]{12}\Z")
 
 
@@ -54,6 +55,18 @@ class Maker:
                 wanted.name,
             ]
             self.require(files, arguments, _CREATE_SECONDS, "create_failed", wanted.name)
+
+    def would_stop(self, services: Sequence[str], counts: Mapping[str, int]) -> str:
+        """Return what Compose would stop or remove before it makes a container of these services; empty for nothing.
+
+        It makes a network anew that is not as its files say, for which all that is on it has to stop.
+        """
+        scales = (word for name, number in counts.items() for word in ("--scale", f"{name}={number}"))
+        words = ["--dry-run", "up", "--no-start", "--no-recreate", "--no-build", "--pull", "never", *scales, *services]
+        said = self.require(self._files, words, _CREATE_SECONDS, "create_failed")
+        return ", ".join(
+            dict.fromkeys(" ".join(found.split()) for found in _STOPPED.findall(f"{said.output}\n{said.errors}"))
+        )
 
     def require(
         self, files: Files, arguments: Sequence[str], seconds: float, kind: str, service: str = ""

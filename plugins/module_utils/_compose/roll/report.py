@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Optional
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._compose.project import ModelRefused
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.journal import Batch, Record, Turn
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.model import (
     PAUSED,
@@ -18,12 +19,41 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.model
     SUCCESSES,
     UNCHANGED,
     Container,
+    Interrupted,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.notes import Notes
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.plan import Seen, described
 from ansible_collections.cadence.upkeep.plugins.module_utils._core import finding as core
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import (
+    CommandFailed,
+    ConnectionFailed,
+    DeadlineExceeded,
+    InvalidInput,
+    LockHeld,
+    MissingLibrary,
+    StateError,
+    UpkeepError,
+)
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Action, Metric, Severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
+
+# What other parts of the collection raise, in one word.
+_KINDS: dict[type[UpkeepError], str] = {
+    Interrupted: "interrupted",
+    ModelRefused: "config_invalid",
+    LockHeld: "locked",
+    ConnectionFailed: "engine_unreachable",
+    InvalidInput: "invalid_input",
+    MissingLibrary: "library_missing",
+    StateError: "state_unusable",
+    DeadlineExceeded: "timeout",
+    CommandFailed: "command_failed",
+}
+
+
+def kind_of(error: UpkeepError) -> str:
+    """Return in one word why a run failed or was not begun."""
+    return str(getattr(error, "kind", "")) or _KINDS.get(type(error), "failed")
 
 
 @dataclass(frozen=True)

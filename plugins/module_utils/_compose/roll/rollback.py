@@ -20,7 +20,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.model
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.names import repository_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.traffic import PUBLISH
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import ConnectionFailed, UpkeepError
 
 _TOUCHED = (steps.CREATE, steps.START, steps.GATE, steps.PUBLISH, steps.DRAIN, steps.STOP, steps.REPLACED, steps.UNDO)
 # For a container that never was ready nothing is worth waiting.
@@ -28,13 +28,15 @@ _AT_ONCE = 1.0
 
 
 class Rollback:
-    """The way back of one run. ``lost`` says in sentences what could not be brought back."""
+    """The way back of one run. ``lost`` says in sentences what could not be brought back; ``cut_off`` is true when the
+    daemon stayed away, so that nothing more can be known or done."""
 
     def __init__(self, roller: Roller) -> None:
         self._roller = roller
         self._context = roller.context
         self._engine = roller.engine
         self.lost: list[str] = []
+        self.cut_off = False
 
     def all(self) -> None:
         """Take back every batch that was touched, the newest first."""
@@ -47,16 +49,29 @@ class Rollback:
                 if batch.step in _TOUCHED:
                     with context.step(f"{turn.service}/rollback", f"Bring back {_names(batch)} of {turn.service}"):
                         self._noting(turn, batch)
-        self._retag()
+        try:
+            if not self.cut_off:
+                self._retag()
+        except ConnectionFailed as error:
+            self._note_cut_off(error)
+        if self.cut_off:
+            return  # the journal stays in this phase: the next run goes on here
         context.record.phase = steps.UNDONE
         context.journal.finish(context.record)
 
     def _noting(self, turn: Turn, batch: Batch) -> None:
         try:
-            self.batch(turn, batch)
+            if not self.cut_off:
+                self.batch(turn, batch)
+        except ConnectionFailed as error:
+            self._note_cut_off(error)
         except UpkeepError as error:
             # The rest has to come back all the same.
             self.lost.append(error.message)
+
+    def _note_cut_off(self, error: ConnectionFailed) -> None:
+        self.cut_off = True
+        self.lost.append(error.message)
 
     def batch(self, turn: Turn, batch: Batch) -> None:
         """Take back one batch. Raises ``UpkeepError`` for what cannot be brought back."""

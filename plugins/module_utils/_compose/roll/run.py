@@ -52,13 +52,17 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.optio
     options_of,
     policies_of,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.plan import Seen, plan
-from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.report import Ended, Rolled, report
+from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.plan import Seen, closure, plan
+from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.report import Ended, Rolled, kind_of, report
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.rollback import Rollback
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.wanted import wanted_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.daemon import daemon_url
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Deadline
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput, UpkeepError
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import (
+    ConnectionFailed,
+    InvalidInput,
+    UpkeepError,
+)
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.lock import HostLock
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import default_directory, folder_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import rfc3339
@@ -276,6 +280,7 @@ class Run:
         assert_seen = self.seen
         turns = plan(assert_seen) if assert_seen is not None else []
         if assert_seen is not None:
+            self._require_networks(turns, assert_seen)
             self._tell_of(turns, assert_seen)
         before = self.journal.load()
         if before is not None:
@@ -304,6 +309,7 @@ class Run:
                 outcome = UPDATED if self.changed else RESUMED if self.resumed else UNCHANGED
                 return Ended(outcome, self.earlier or Record("", self.project))
             self._require_images(turns, self.seen)
+            self._require_networks(turns, self.seen)
             self._require_room()
             self._require_checked(turns, self.seen)
             self._tell_of(turns, self.seen)
@@ -346,6 +352,22 @@ class Run:
                     f"Bring it first, or set {how}.",
                     service=turn.service,
                 )
+
+    def _require_networks(self, turns: list[Turn], seen: Seen) -> None:
+        """Raise ``RollFailed`` where Compose, to make the first container, would stop all the others."""
+        if not turns or not self.engine.hashed_networks(self.project):
+            return
+        services = [turn.service for turn in turns]
+        family = {*services, *(name for service in services for name in closure(seen.wanted, service))}
+        counts = {name: len(seen.of(name)) for name in sorted(family)}
+        stopped = self._maker("rehearsal").would_stop(services, counts)
+        if stopped:
+            raise RollFailed(
+                "network_changed",
+                f"{self.project}: a network is not as the files say, and for a new one Compose would stop all that is "
+                f"on it ({stopped}); nothing was touched.",
+                "Do that when it suits (docker compose up -d), or take the change of the network back.",
+            )
 
     def _require_room(self) -> None:
         if not self.options.min_free or not os.path.isdir(self.root):
@@ -525,7 +547,7 @@ class Run:
             (b.step for t in record.turns for b in t.batches if b.step not in (steps.PENDING, steps.REPLACED)), ""
         )
         told: dict[str, Any] = {
-            "kind": getattr(error, "kind", "interrupted" if isinstance(error, Interrupted) else "failed"),
+            "kind": kind_of(error),
             "service": getattr(error, "service", ""),
             "container": getattr(error, "container", ""),
             "phase": step or record.phase,
@@ -633,8 +655,14 @@ class Run:
             raise RollFailed("failed", "There is nothing that could be rolled.")
         return self.roller
 
+    def _running_now(self) -> list[Container]:
+        try:
+            return self.engine.project(self.project)
+        except ConnectionFailed:
+            return []  # that the daemon stays away is the failure of this run already
+
     def _ended(self, ended: Ended, clock: Deadline) -> Rolled:
-        running = [] if self.check_mode else self.engine.project(self.project)
+        running = [] if self.check_mode else self._running_now()
         context = self.roller.context if self.roller else None
         return report(
             ended,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.images import rollback_tag
+from ansible_collections.cadence.upkeep.plugins.module_utils._compose.project import ModelRefused
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.argspec import ARGUMENT_SPEC, RULES
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.create import endpoints_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.engine import container_of
@@ -21,7 +22,12 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.journ
     Record,
     Turn,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.model import Container, UpdateConfig
+from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.model import (
+    Container,
+    Interrupted,
+    RollFailed,
+    UpdateConfig,
+)
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.names import (
     outdated,
     reference,
@@ -33,8 +39,14 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.optio
     options_of,
     policies_of,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._compose.roll.report import kind_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import validate
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput, StateError
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import (
+    InvalidInput,
+    LockHeld,
+    StateError,
+    UpkeepError,
+)
 
 WELL = Container("a" * 64, "p-web-1", "web", 1, "h", "sha256:1", "shop:1", "running", started_at="t1")
 
@@ -275,3 +287,17 @@ def test_a_description_becomes_a_container() -> None:
     )
     assert (found.anonymous, found.address, found.checked) == ({"/data": "0" * 64}, "10.0.0.2", True)
     assert endpoints_of(found, "web")["p_default"]["Aliases"] == ["web", "web"]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (RollFailed("oom", "x"), "oom"),
+        (LockHeld("x"), "locked"),
+        (ModelRefused("x"), "config_invalid"),
+        (Interrupted("x"), "interrupted"),
+        (UpkeepError("x"), "failed"),
+    ],
+)
+def test_each_failure_has_its_word(error: UpkeepError, kind: str) -> None:
+    assert kind_of(error) == kind
