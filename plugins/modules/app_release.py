@@ -250,7 +250,7 @@ generations:
         web:
           name: shop:latest
           id: sha256:5a4e1e71bd06129f3c701464a222a7edf087cab809a57ce32a06f4b866ae27a7
-      tags: ["shop:rolled-back-shop-4"]
+      tags: ["shop:upkeep-rollback-app-shop-4"]
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -16,7 +16,7 @@ description:
   - Lists what a daemon has, decides about each object by its age, its use, its names and its labels, and removes what
     is left one by one, by its id, each looked at once more just before. Nothing is ever pruned as a whole.
   - Never removed are what runs or is used, the images that an update can be taken back to (tags that begin with
-    C(rolled-back-)), and what O(keep) or O(keep_label) spare. Of each repository the newest images stay.
+    C(upkeep-rollback-)), and what O(keep) or O(keep_label) spare. Of each repository the newest images stay.
   - A volume is removed only when O(volumes) has its exact name and no container mounts it. Containers are removed
     without their anonymous volumes, because those may hold data.
   - In check mode the whole plan is returned, with the bytes of each object.
@@ -207,8 +207,8 @@ kept:
   sample:
     - kind: images
       id: sha256:0c6d16a55d61a3a6ab8bcb6a53dcc4b3cd0a4d1c9e5f25ee0a7e24a1f6a52c11
-      name: shop:rolled-back-20261122T041300Z
-      names: [shop:rolled-back-20261122T041300Z]
+      name: shop:upkeep-rollback-20261122T041300Z
+      names: [shop:upkeep-rollback-20261122T041300Z]
       bytes: 432013312
       age_seconds: 5443200
       reason: an update can be taken back to it

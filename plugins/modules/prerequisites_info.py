@@ -21,7 +21,7 @@ options:
     description: What is needed. V(psycopg2) is met by C(psycopg) 3 as well.
     type: list
     elements: str
-    choices: [cryptography, docker, psycopg2]
+    choices: [cryptography, docker, jmespath, psycopg2]
     required: true
   virtualenv:
     description:

@@ -265,7 +265,7 @@ def test_the_images_of_a_generation_are_spared_and_come_back(origin: Origin, sho
         result = origin.do("committed", project_name=shop.name, keep=2)
     assert [one["images"]["web"]["id"] for one in result["generations"]] == [ids[2], ids[1]]
     spared = engine.docker("image", "inspect", "--format", "{{.RepoTags}}", ids[1]).stdout
-    assert "rolled-back-shop-2" in spared
+    assert "upkeep-rollback-app-shop-2" in spared
     assert origin.do("committed", project_name=shop.name, keep=2)["changed"] is False
 
     def stands_for() -> str:

@@ -142,8 +142,8 @@ def test_images_go_by_age_and_use_and_never_the_way_back(yard: Yard) -> None:
         yard.image(f"shop:{number}", str(number), f"RUN head -c {100_000 * (number + 1)} /dev/zero > /x")
     yard.image("used:1", "used")
     yard.container("user", "true", image=yard.named("used:1"))
-    yard.engine.docker("tag", yard.named("shop:1"), yard.named("shop:rolled-back-20261122"))
-    yard.made.append(("image", yard.named("shop:rolled-back-20261122")))
+    yard.engine.docker("tag", yard.named("shop:1"), yard.named("shop:upkeep-rollback-20261122"))
+    yard.made.append(("image", yard.named("shop:upkeep-rollback-20261122")))
     yard.engine.docker("tag", yard.named("shop:0"), yard.named("alias:0"))
     yard.made.append(("image", yard.named("alias:0")))
     old = {"kinds": ["images"], "images_older_than": "30d", "keep_per_repository": 0}
@@ -165,7 +165,7 @@ def test_images_go_by_age_and_use_and_never_the_way_back(yard: Yard) -> None:
     assert names(done) == {"alias:0", "shop:2", "shop:3"}
     assert not yard.has("image", yard.named("shop:0")) and not yard.has("image", yard.named("alias:0"))
     assert all(
-        yard.has("image", yard.named(tag)) for tag in ("shop:1", "shop:rolled-back-20261122", "shop:4", "used:1")
+        yard.has("image", yard.named(tag)) for tag in ("shop:1", "shop:upkeep-rollback-20261122", "shop:4", "used:1")
     )
     assert yard.has("image", SHELL)
 

@@ -25,6 +25,12 @@ def _cert_expiry() -> Check:
     return CHECK
 
 
+def _compose_health_info() -> Check:
+    from ansible_collections.cadence.upkeep.plugins.module_utils._compose.health.check import CHECK
+
+    return CHECK
+
+
 def _host_health_info() -> Check:
     from ansible_collections.cadence.upkeep.plugins.module_utils._host.check import CHECK
 
@@ -40,6 +46,7 @@ def _pg_health_info() -> Check:
 CHECKS: Mapping[str, Callable[[], Check]] = {
     "backup_verify": _backup_verify,
     "cert_expiry": _cert_expiry,
+    "compose_health_info": _compose_health_info,
     "host_health_info": _host_health_info,
     "pg_health_info": _pg_health_info,
 }

@@ -65,6 +65,19 @@ LIBRARIES: Mapping[str, Library] = {
                 PACMAN: "python-docker",
             },
         ),
+        # For a probe of compose_rolling_update that has a query; no task of the catalogue needs it.
+        Library(
+            "jmespath",
+            ("jmespath",),
+            "jmespath",
+            {
+                APT: "python3-jmespath",
+                DNF: "python3-jmespath",
+                ZYPPER: "python3-jmespath",
+                APK: "py3-jmespath",
+                PACMAN: "python-jmespath",
+            },
+        ),
     )
 }
 

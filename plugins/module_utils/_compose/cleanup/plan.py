@@ -23,10 +23,9 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._compose.cleanup.mo
     Snapshot,
     Thing,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._compose.images import ROLLBACK_PREFIX
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_duration
 
-# What an update tags so that it can be taken back: `shop:rolled-back-...`.
-ROLLBACK_TAG = "rolled-back-"
 _ORDER = (CONTAINERS, DANGLING, IMAGES, CACHE, NETWORKS, VOLUMES)
 _AT_REST = ("exited", "dead", "created")
 
@@ -87,7 +86,7 @@ def _by_its_kind(
 
 def is_way_back(thing: Thing) -> bool:
     """True for an image to which an update can be taken back."""
-    return any(name.rpartition(":")[2].startswith(ROLLBACK_TAG) for name in thing.names)
+    return any(name.rpartition(":")[2].startswith(ROLLBACK_PREFIX) for name in thing.names)
 
 
 def newest_of(snapshot: Snapshot, policy: Policy) -> frozenset[str]:

@@ -41,7 +41,7 @@ CODES: Mapping[str, Code] = {
     ),
     "app.image_lost": Code(
         "An image of an earlier generation is not there any more: going back to it means to build or pull it.",
-        "None is needed; docker_cleanup spares images with the tag rolled-back-.",
+        "None is needed; docker_cleanup spares images with the tag upkeep-rollback-.",
     ),
     "app.nothing_examined": Code(
         "No application was looked at.",

@@ -11,7 +11,7 @@ from typing import Optional
 from urllib.parse import quote
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._compose.api import Api
-from ansible_collections.cadence.upkeep.plugins.module_utils._compose.cleanup.plan import ROLLBACK_TAG
+from ansible_collections.cadence.upkeep.plugins.module_utils._compose.images import ROLLBACK_PREFIX
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.containers import ONE_OFF, SERVICE, label_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import folder_name
 
@@ -38,7 +38,8 @@ class Images:
     def spare(self, mark: str, images: Mapping[str, Mapping[str, str]]) -> tuple[str, ...]:
         """Give each image a name with which nothing clears it away, and return those names."""
         given = []
-        tag = f"{ROLLBACK_TAG}{folder_name(self._application).lower().replace('%', '_')[:60]}-{mark}"
+        # Those of compose_rolling_update go on with an instant, and it forgets its own alone.
+        tag = f"{ROLLBACK_PREFIX}app-{folder_name(self._application).lower().replace('%', '_')[:60]}-{mark}"
         for identity, name in sorted({(one["id"], _repository(one["name"])) for one in images.values()}):
             if name:
                 self._api.post(f"/images/{identity}/tag", repo=name, tag=tag)

@@ -78,7 +78,7 @@ def test_compose_containers_go_when_asked_for() -> None:
     assert gone(replace(ENDED, project="shop"), compose_containers=True) == ["c1"]
 
 
-@pytest.mark.parametrize("name", ["shop:rolled-back-20261122", "r.example.com:5000/x/shop:rolled-back-1"])
+@pytest.mark.parametrize("name", ["shop:upkeep-rollback-20261122", "r.example.com:5000/x/shop:upkeep-rollback-1"])
 def test_a_way_back_stays_whatever_its_age_and_kind(name: str) -> None:
     assert gone(replace(IMAGE, names=("shop:0", name)), keep_per_repository=0, images_older_than="0") == []
 
@@ -102,7 +102,7 @@ def test_the_newest_of_each_repository_stay() -> None:
     assert set(gone(*images)) == {"shop0", "shop1", "r.example.com:5000/shop0", "r.example.com:5000/shop1"}
     assert len(gone(*images, keep_per_repository=0)) == 8
     # A way back is none of the newest.
-    images[3] = replace(images[3], names=("shop:3", "shop:rolled-back-1"))
+    images[3] = replace(images[3], names=("shop:3", "shop:upkeep-rollback-1"))
     assert set(gone(*images[:4])) == {"shop0"}
     # One of unknown age may be the newest of all.
     images[0] = replace(images[0], since=None)
@@ -128,7 +128,7 @@ def test_what_goes_first() -> None:
             Thing,
             kind=st.sampled_from([CONTAINERS, DANGLING, IMAGES, CACHE, NETWORKS]),
             id=st.uuids().map(str),
-            names=st.lists(st.sampled_from(["a:1", "a:2", "b:rolled-back-1", "keep:me"]), max_size=2).map(tuple),
+            names=st.lists(st.sampled_from(["a:1", "a:2", "b:upkeep-rollback-1", "keep:me"]), max_size=2).map(tuple),
             bytes=st.just(1),
             since=st.one_of(st.none(), st.integers(0, 800).map(lambda days: NOW - timedelta(days=days))),
             labels=st.sampled_from([{}, {"upkeep.keep": ""}]),
@@ -150,7 +150,7 @@ def test_nothing_that_is_spared_ever_goes_and_what_is_kept_at_one_age_is_kept_at
     for one in short.remove:
         assert not one.labels and "keep:me" not in one.names
         assert one.kind != CONTAINERS or (one.state == "exited" and not one.project)
-        assert one.kind != IMAGES or "b:rolled-back-1" not in one.names
+        assert one.kind != IMAGES or "b:upkeep-rollback-1" not in one.names
 
 
 @pytest.mark.parametrize("name", ["*", "data*", "shop_?", "", "a b", "x/y"])
