@@ -86,10 +86,11 @@ options:
     description: For O(state=committed), the revision of the database that belongs to the generation.
     type: str
     default: ""
-  backup:
-    description: For O(state=committed), the backup that was made before.
-    type: str
-    default: ""
+  backups:
+    description: For O(state=committed), the backups of the databases that were made before it.
+    type: list
+    elements: path
+    default: []
   keep:
     description: How many generations are kept.
     type: int
@@ -245,7 +246,7 @@ generations:
       commit: 89e6c98d92887913cadf06b2adb97f26cde4849b
       committed_at: "2026-11-08T02:10:00Z"
       revision: "0006"
-      backup: /var/backups/shop/shop-20261108T020500Z.dump
+      backups: [/var/backups/shop/shop-20261108T020500Z.dump]
       images:
         web:
           name: shop:latest

@@ -159,9 +159,9 @@ def test_an_update_from_its_begin_to_its_end_and_back(origin: Origin) -> None:
     assert origin.do("restored")["changed"] is False
 
     origin.do("fetched", version=second)  # the commit itself will do
-    done = origin.do("committed", revision="0007", backup="/b/x.dump")
+    done = origin.do("committed", revision="0007", backups=["/b/x.dump"])
     assert [one["number"] for one in done["generations"]] == [2, 1]
-    assert (done["generations"][0]["revision"], done["generations"][0]["backup"]) == ("0007", "/b/x.dump")
+    assert (done["generations"][0]["revision"], done["generations"][0]["backups"]) == ("0007", ["/b/x.dump"])
     assert origin.do("committed")["changed"] is False
     assert origin.do("restored")["changed"] is False and origin.head == second
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.bed.docker_engine import Engine, Project
+from tests.bed.postgres import find_or_bring
 from tests.integration.composing import IDLE, SHELL, as_environment, docker_program, shell_image
 from tests.integration.migrating import PYTHON, Migrations, execute, python_image
 from tests.integration.playbook import Fleet, Ran
@@ -73,19 +74,13 @@ def app(docker_engine: Engine, tmp_path: Path) -> Iterator[App]:
 
 
 def test_an_application_is_updated_and_taken_back(app: App) -> None:
+    app.project.compose("up", "--detach", "--build")
     ran = app.play("update", app_update_version="v1.0.0")
-    assert ran.code == 0, ran.output
-    assert app.serves() == ["v1.0.0"]
+    assert ran.code == 0 and app.serves() == ["v1.0.0"], ran.output
     app.version("v1.1.0")
-    said = app.play("update")
-    assert said.code == 0 and app.serves() == ["v1.0.0"]
-    planned = app.play("update", "--check", "--diff", app_update_version="v1.1.0")
-    assert planned.code == 0, planned.output
-    assert app.serves() == ["v1.0.0"] and app.origin.branch in ("HEAD", "main")
-
     ran = app.play("update", app_update_version="v1.1.0")
-    assert ran.code == 0, ran.output
-    assert app.serves() == ["v1.1.0"]
+    assert ran.code == 0 and app.serves() == ["v1.1.0"], ran.output
+
     # What never comes up changes nothing: neither containers, nor files, nor what the image is called.
     image = app.engine.inspect(app.project.containers("web")[0])["Image"]
     app.version("v1.2.0", command=BROKEN)
@@ -94,15 +89,25 @@ def test_an_application_is_updated_and_taken_back(app: App) -> None:
     assert app.serves() == ["v1.1.0"] and app.origin.head == app.origin.git("rev-parse", "v1.1.0^{commit}")
     assert app.engine.docker("image", "inspect", "--format", "{{.Id}}", app.image).stdout.strip() == image
 
-    # Nor does a way back to what does not come up.
+    ran = app.play("rollback")
+    assert ran.code == 0 and app.serves() == ["v1.0.0"], ran.output
+    assert app.origin.head == app.origin.git("rev-parse", "v1.0.0^{commit}")
+
+
+@pytest.mark.soak
+def test_to_look_and_to_plan_changes_nothing(app: App) -> None:
+    app.project.compose("up", "--detach", "--build")
+    app.version("v1.1.0")
+    said = app.play("update")
+    assert said.code == 0 and app.serves() == ["v1.0.0"]
+    planned = app.play("update", "--check", "--diff", app_update_version="v1.1.0")
+    assert planned.code == 0, planned.output
+    assert app.serves() == ["v1.0.0"] and app.origin.branch == "main"
+    # A way back to what does not come up changes nothing either.
+    app.version("v1.2.0", command=BROKEN)
     ran = app.play("rollback", app_update_version="v1.2.0")
     assert ran.code != 0 and "could not be replaced" in ran.output
-    assert app.serves() == ["v1.1.0"] and app.origin.head == app.origin.git("rev-parse", "v1.1.0^{commit}")
-
-    ran = app.play("rollback")
-    assert ran.code == 0, ran.output
-    assert app.serves() == ["v1.0.0"]
-    assert app.origin.head == app.origin.git("rev-parse", "v1.0.0^{commit}")
+    assert app.serves() == ["v1.0.0"] and app.origin.branch == "main"
 
 
 # --- with a database --------------------------------------------------------------------------------------------------
@@ -110,6 +115,7 @@ def test_an_application_is_updated_and_taken_back(app: App) -> None:
 TABLE = execute("CREATE TABLE orders (id bigint PRIMARY KEY)")
 WAITS = ["bash", "-c", IDLE.replace("$", "$$")]
 PASSWORD = "c4nary-of-the-app"
+RESTORE = {"app_update_database": "restore", "app_update_confirm_restore": True}
 
 
 class DatabaseApp(App):
@@ -136,22 +142,62 @@ class DatabaseApp(App):
             "image": self.image,
             "build": ".",
             "stop_grace_period": "1s",
-            "environment": {"DATABASE_URL": f"postgresql+psycopg://shop:{PASSWORD}@db/shop"},
+            # By a socket: where a firewall drops what is forwarded, containers do not reach each other by their network.
+            "environment": {"DATABASE_URL": f"postgresql+psycopg://shop:{PASSWORD}@/shop?host=/run/postgresql"},
+            "volumes": ["sockets:/run/postgresql"],
             "command": ["bash", "-c", "exit 7"] if command == BROKEN else WAITS,
         }
         db = {
             "image": self.postgres,
             "environment": {"POSTGRES_USER": "shop", "POSTGRES_DB": "shop", "POSTGRES_PASSWORD": PASSWORD},
             "healthcheck": {"test": ["CMD", "pg_isready", "-h", "127.0.0.1"], "interval": "500ms", "retries": 60},
+            "volumes": ["sockets:/run/postgresql"],
+            "ports": ["127.0.0.1::5432"],
         }
         docker_file = f"FROM {PYTHON}\nCOPY . /app\nCOPY version /version\nWORKDIR /app\n"
-        model = json.dumps({"services": {"web": web, "db": db}})
+        model = json.dumps({"services": {"web": web, "db": db}, "volumes": {"sockets": {}}})
         files = {"compose.yaml": model, "Dockerfile": docker_file, "version": tag}
         return self.origin.commit(f"feat: {tag}", tag=tag, **files)
 
-    def ask(self, statement: str) -> str:
+    def ask(self, statement: str, database: str = "shop") -> str:
         (db,) = self.project.containers("db")
-        return self.engine.docker("exec", db, "psql", "-U", "shop", "-d", "shop", "-Atc", statement).stdout.strip()
+        return self.engine.docker("exec", db, "psql", "-U", "shop", "-d", database, "-Atc", statement).stdout.strip()
+
+    def back_up(self, folder: Path, **more: Any) -> None:
+        """Have a backup before each update, and a way for it to come back."""
+        place = {"compose_project": self.name, "compose_service": "db", "docker_host": self.engine.url}
+        host, _colon, port = self.project.compose("port", "db", "5432").stdout.strip().partition(":")
+        server = {"login_host": host, "login_port": int(port), "login_user": "shop", "login_password": PASSWORD}
+        # The image has the programs of this machine.
+        programs = {"bin_dir": str(find_or_bring(None, self.engine.cache).directory)}
+        self.fleet.hosts["one"] |= {
+            "app_update_backup_required": True,
+            "app_update_backup": {
+                "series": "shop",
+                "databases": ["shop"],
+                "directory": str(folder / "backups"),
+                **place,
+                **more,
+            },
+            "app_update_restore": {
+                **server,
+                **programs,
+                "safety_directory": str(folder / "safety"),
+                "login_db": "postgres",
+            },
+        }
+
+    def smoke(self, command: str) -> None:
+        """Have a command in a container of the service be the smoke test."""
+        test = {"service": "web", "command": ["bash", "-c", command], "attempts": 1}
+        self.fleet.hosts["one"]["app_update_roll"] |= {"smoke": [test]}
+
+    @property
+    def generation(self) -> dict[str, Any]:
+        """What is remembered of the version that runs."""
+        record = self.fleet.state / "apps" / "shopupdated" / "releases.json"
+        last: dict[str, Any] = json.loads(record.read_text())["generations"][-1]
+        return last
 
     @property
     def revision(self) -> str:
@@ -172,7 +218,10 @@ def shop(docker_engine: Engine, tmp_path: Path) -> Iterator[DatabaseApp]:
         docker_engine.docker("image", "rm", "--force", one, check=False)
 
 
-def test_the_database_is_migrated_before_any_container_is_touched(shop: DatabaseApp) -> None:
+def test_the_database_is_migrated_before_any_container_and_comes_back_from_its_backup(
+    shop: DatabaseApp, tmp_path: Path
+) -> None:
+    shop.back_up(tmp_path)
     ran = shop.play("update", app_update_version="v1.0.0")
     assert ran.code == 0, ran.output
     assert (shop.serves(), shop.revision) == (["v1.0.0"], "0001")
@@ -189,6 +238,46 @@ def test_the_database_is_migrated_before_any_container_is_touched(shop: Database
     assert shop.origin.head == shop.origin.git("rev-parse", "v1.0.0^{commit}")
     name = shop.engine.docker("image", "inspect", "--format", "{{.Id}}", shop.image).stdout.strip()
     assert name == shop.engine.inspect(before)["Image"]
+
+    # One that works and loses data, with containers that come up, and a smoke test that says no.
+    shop.ask("INSERT INTO orders VALUES (1), (2), (3)")
+    shop.migrations.add("0002", "0001", execute("DELETE FROM orders", "ALTER TABLE orders ADD COLUMN total bigint"))
+    shop.version("v1.2.0")
+    shop.smoke("grep -qx v1.0.0 /version")
+    ran = shop.play("update", app_update_version="v1.2.0", **RESTORE)
+    assert ran.code != 0 and "could not be replaced" in ran.output, ran.output
+    assert (shop.serves(), shop.revision) == (["v1.0.0"], "0001")
+    assert shop.ask("SELECT count(*) FROM orders") == "3"
+    assert shop.origin.head == shop.origin.git("rev-parse", "v1.0.0^{commit}")
+    # What the new version has made of it is kept beside it.
+    (kept,) = shop.ask("SELECT datname FROM pg_database WHERE datname LIKE 'shop!_before%' ESCAPE '!'").split()
+    assert shop.ask("SELECT count(*) FROM orders", kept) == "0"
+    assert PASSWORD not in ran.output
+
+
+@pytest.mark.soak
+def test_a_version_is_taken_back_with_the_backup_that_was_made_before_the_next(
+    shop: DatabaseApp, tmp_path: Path
+) -> None:
+    shop.back_up(tmp_path)
+    assert shop.play("update", app_update_version="v1.0.0").code == 0
+    shop.ask("INSERT INTO orders VALUES (1), (2)")
+    shop.migrations.add("0002", "0001", execute("DELETE FROM orders"))
+    shop.version("v1.1.0")
+    assert shop.play("update", app_update_version="v1.1.0").code == 0
+    shop.ask("INSERT INTO orders VALUES (7)")
+    refused = shop.play("rollback", app_update_database="restore")
+    assert refused.code != 0 and "Nothing was begun" in refused.output
+    planned = shop.play("rollback", "--check", **RESTORE)
+    assert planned.code == 0 and (shop.serves(), shop.revision) == (["v1.1.0"], "0002"), planned.output
+    ran = shop.play("rollback", **RESTORE)
+    assert ran.code == 0, ran.output
+    assert (shop.serves(), shop.revision, shop.ask("SELECT count(*) FROM orders")) == (["v1.0.0"], "0001", "2")
+    assert shop.generation["revision"] == "0001"
+    # Before the first version that is remembered no backup was made that goes with it.
+    refused = shop.play("rollback", app_update_version="v1.0.0", **RESTORE)
+    assert refused.code != 0 and "No backup is remembered" in refused.output
+    assert (shop.serves(), shop.revision) == (["v1.0.0"], "0001")
 
 
 @pytest.mark.soak
@@ -233,6 +322,7 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_begun(shop: Database
         {"app_update_backup_required": True},
         {"app_update_database": "restore"},
         {"app_update_database": "restore", "app_update_restore_role": "mine"},
+        {"app_update_database": "restore", "app_update_confirm_restore": True},
     ):
         ran = shop.play("update", app_update_version="v2.0.0", **wrong)
         assert ran.code != 0 and "Nothing was begun" in ran.output
@@ -258,17 +348,14 @@ def test_an_application_out_of_service_comes_back_in_the_one_version_or_the_othe
 
 @pytest.mark.soak
 def test_a_backup_that_is_whole_comes_first(shop: DatabaseApp, tmp_path: Path) -> None:
-    backups = tmp_path / "backups"
-    place = {"compose_project": shop.name, "compose_service": "db", "docker_host": shop.engine.url}
-    backup = {"series": "shop", "databases": ["shop"], "directory": str(backups), **place}
-    shop.fleet.hosts["one"] |= {"app_update_backup_required": True, "app_update_backup": backup}
+    shop.back_up(tmp_path)
     ran = shop.play("update", app_update_version="v1.0.0")
     assert ran.code == 0, ran.output
-    (dump,) = backups.glob("**/*.dump")
+    (dump,) = (tmp_path / "backups").glob("**/*.dump")
     assert dump.stat().st_size > 0 and shop.serves() == ["v1.0.0"]
 
     shop.version("v1.1.0")
-    shop.fleet.hosts["one"]["app_update_backup"] = {**backup, "databases": ["no_such_database"]}
+    shop.back_up(tmp_path, databases=["no_such_database"])
     ran = shop.play("update", app_update_version="v1.1.0")
     assert ran.code != 0 and "The application was not touched" in ran.output
     assert shop.serves() == ["v1.0.0"] and shop.origin.head == shop.origin.git("rev-parse", "v1.0.0^{commit}")

@@ -158,7 +158,8 @@ class _Gate:
         self, params: Mapping[str, Any], runner: Runner, clock: Deadline, now: datetime, prepared: Sequence[Action]
     ) -> None:
         self._name = str(params["name"])
-        self._down = params["state"] == DOWNGRADED
+        self._state = str(params["state"])
+        self._down = self._state == DOWNGRADED
         self._wanted = str(params["revision"])
         self._runner = runner
         self._clock = clock
@@ -183,7 +184,8 @@ class _Gate:
             self.failure = f"{message} {CODES['app.multiple_heads'].remedy}"
             return
         self.target = self._wanted if self._wanted not in ("", "head") else (self.heads[0] if self.heads else "")
-        if self.due:
+        # To prepare is not to decide: the statements are shown before they are run.
+        if self.due and self._state != PREPARED:
             self._show()
 
     @property

@@ -29,7 +29,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "project_name": {"type": "str", "default": ""},
     "docker_host": {"type": "str"},
     "revision": {"type": "str", "default": ""},
-    "backup": {"type": "str", "default": ""},
+    "backups": {"type": "list", "elements": "path", "default": []},
     "keep": {"type": "int", "default": 3},
     "timeout": {"type": "str", "default": "2m"},
     "lock_timeout": {"type": "str", "default": "0"},

@@ -81,7 +81,7 @@ class Generation:
     commit: str
     committed_at: str
     revision: str = ""
-    backup: str = ""
+    backups: tuple[str, ...] = ()
     images: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
 
@@ -92,20 +92,21 @@ class Generation:
             "commit": self.commit,
             "committed_at": self.committed_at,
             "revision": self.revision,
-            "backup": self.backup,
+            "backups": list(self.backups),
             "images": {service: dict(image) for service, image in self.images.items()},
             "tags": list(self.tags),
         }
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Generation:
-        return cls(**{**record, "tags": tuple(record.get("tags") or ())})
+        return cls(**{**record, **{name: tuple(record.get(name) or ()) for name in ("backups", "tags")}})
 
 
 @dataclass(frozen=True)
 class Pending:
     """An update under way: where it came from (``branch`` is empty for a detached head), and where it goes.
 
+    ``back`` is set when it goes to the version before, so that one that was cut off goes on to the same one.
     ``images`` has what the services ran before, so that their names can be given back: a build moves them.
     """
 
@@ -116,6 +117,7 @@ class Pending:
     started_at: str
     images: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
+    back: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         images = {service: dict(image) for service, image in self.images.items()}

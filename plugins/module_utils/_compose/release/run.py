@@ -222,6 +222,9 @@ class _Work:
         """Return the generation that is meant, when the version is one that ran here."""
         wanted, generations = str(self._params["version"]), self._remembered.generations
         if wanted == PREVIOUS:
+            pending = self._remembered.pending
+            if pending is not None and pending.back:
+                generations = tuple(one for one in generations if one.commit == pending.commit)
             # While an update is under way, the last one that was committed is what it came from.
             candidates = generations if self._remembered.pending is not None else generations[:-1]
             if not candidates:
@@ -274,6 +277,7 @@ class _Work:
             rfc3339(self._now),
             images,
             tags,
+            self._params["version"] == PREVIOUS,
         )
         self._memory.save(self._remembered.generations, record)
         clock = Deadline(None)
@@ -329,7 +333,7 @@ class _Work:
                 head,
                 rfc3339(self._now),
                 str(self._params["revision"]),
-                str(self._params["backup"]),
+                tuple(self._params["backups"]),
                 images,
                 tags,
             )

@@ -60,7 +60,7 @@ def test_what_was_remembered_is_read_again(tmp_path: Path) -> None:
     memory = Memory(str(tmp_path), "odd/name")
     assert memory.load() == Remembered()
     images = {"web": {"name": "shop:1", "id": "sha256:a"}}
-    generation = Generation(1, "v1", "a" * 40, "now", "0007", "/b", images, ("shop:upkeep-rollback-1",))
+    generation = Generation(1, "v1", "a" * 40, "now", "0007", ("/b",), images, ("shop:upkeep-rollback-1",))
     pending = Pending("v2", "b" * 40, "a" * 40, "main", "now")
     memory.save([generation], pending)
     assert memory.load() == Remembered((generation,), pending)
