@@ -182,6 +182,42 @@ def test_a_killed_update_goes_back_to_where_the_first_one_came_from(origin: Orig
     assert (origin.head, origin.branch) == (first, "main")
 
 
+def test_previous_is_where_an_update_that_was_cut_off_came_from(origin: Origin) -> None:
+    first = origin.head
+    second = origin.commit("fix: 1", tag="v1.0.1")
+    origin.do("fetched", version="v1.0.1")
+    assert origin.head == second
+    # No version is remembered yet, and the one before is known all the same.
+    origin.do("fetched", version="previous")
+    assert origin.head == first
+    origin.do("committed")
+    origin.commit("fix: 2", tag="v1.0.2")
+    for tag in ("v1.0.1", "v1.0.2"):
+        origin.do("fetched", version=tag)
+        origin.do("committed")
+    # A way back that was cut off is gone on with, and does not turn round.
+    origin.do("fetched", version="previous")
+    assert origin.head == second
+    assert origin.do("fetched", version="previous")["changed"] is False and origin.head == second
+    assert [one["version"] for one in origin.do("committed")["generations"]][:2] == ["v1.0.1", "v1.0.2"]
+
+
+def test_what_cannot_be_fetched_whole_leaves_nothing_begun(origin: Origin) -> None:
+    (origin.clone / "notes").write_text("mine")
+    origin.commit("feat: notes", tag="v1.1.0", notes="theirs")
+    with pytest.raises(CommandFailed, match="notes"):
+        origin.do("fetched", version="v1.1.0")
+    assert origin.branch == "main" and ("app.unfinished", "warning") not in codes(origin.do())
+    for wrong in ("v9", "--upload-pack=x"):
+        with pytest.raises(InvalidInput, match="no version"):
+            origin.do("fetched", check_mode=True, version=wrong)
+    origin.commit("fix: x", tag="v1.1.1")
+    assert origin.do("fetched", check_mode=True, version="v1.1.1")["changed"]
+    origin.folder.rename(origin.folder.with_name("gone"))
+    with pytest.raises(ConnectionFailed, match="cannot fetch"):
+        origin.do("fetched", check_mode=True, version="v1.1.2")
+
+
 def test_only_some_generations_are_kept(origin: Origin) -> None:
     for number in range(5):
         origin.commit(f"fix: {number}", tag=f"v2.0.{number}")

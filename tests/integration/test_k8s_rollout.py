@@ -13,12 +13,12 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec impor
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import ConnectionFailed, InvalidInput
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import utc_now
 from ansible_collections.cadence.upkeep.plugins.module_utils._kubernetes.rollout.argspec import ARGUMENT_SPEC, RULES
-from ansible_collections.cadence.upkeep.plugins.module_utils._kubernetes.rollout.run import RolledOut, rollout
+from ansible_collections.cadence.upkeep.plugins.module_utils._kubernetes.rollout.run import RolledOut, _Work, rollout
 from tests.integration.module import run_module
 from tests.integration.playbook import CHECKOUT, Fleet
 
 PROGRAM = Path(__file__).with_name("playing_kubectl.py")
-OLD, NEW = (f"registry.example.com/shop@sha256:{digit * 64}" for digit in "0a")
+OLD, NEW, NEWER = (f"registry.example.com/shop@sha256:{digit * 64}" for digit in "0ab")
 SIDE = "registry.example.com/side:1"
 
 
@@ -166,6 +166,33 @@ def test_undone_goes_to_what_was_written_down(cluster: Cluster) -> None:
     assert (outcome(done), done.failure, cluster.image) == ("updated", "", OLD)
     assert done.outcome.extra["revision"] == 6
     assert cluster.roll(state="undone", revision=6).outcome.changed is False
+    # The revision that was written down has another number now, and its images run.
+    assert cluster.roll(state="undone").outcome.changed is False and cluster.image == OLD
+
+
+@pytest.mark.parametrize("images", [{"shop": NEW}, {"shop": NEWER}])
+def test_a_run_that_was_cut_off_is_gone_on_with(cluster: Cluster, images: dict[str, str]) -> None:
+    cluster.write()
+    before = cluster.roll(check_mode=True).outcome.extra["revision_before"]
+    late = [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]
+    broken = status(cluster.deployment, observedGeneration=99, conditions=late)
+    cluster.steps[NEW] = cluster.steps[NEWER] = [broken]
+    cluster.write()
+
+    class Killed(BaseException):
+        pass
+
+    def kill(_work: object) -> str:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_Work, "_wait", kill)
+        with pytest.raises(Killed):
+            cluster.roll()
+    assert cluster.image == NEW
+    done = cluster.roll(images=images)
+    assert (outcome(done), cluster.image) == ("rolled_back", OLD), done.failure
+    assert done.outcome.extra["revision_before"] == before
 
 
 @pytest.mark.parametrize(

@@ -69,12 +69,25 @@ class Git:
         # A tag that was moved over there is refused: a version is what it was.
         ended = self._run("fetch", "--tags", "--prune", "--no-recurse-submodules", self.remote)
         if ended.status:
-            said = one_line(" ".join(ended.errors.split()))[-400:]
-            raise ConnectionFailed(
-                f"git cannot fetch from {self.remote} into {self.path}: {said}",
-                "Try git fetch there as the same user; delete a tag that was moved here first: git tag -d TAG.",
-                {"path": self.path, "remote": self.remote},
-            )
+            raise self._unreachable(ended)
+
+    def remote_has(self, version: str) -> bool:
+        """True when the remote has that tag or branch, or when it is a hash, which it cannot be asked for.
+
+        Nothing is fetched. Raises ``ConnectionFailed`` when it cannot be asked.
+        """
+        ended = self._run("ls-remote", "--quiet", self.remote, f"refs/tags/{version}", f"refs/heads/{version}")
+        if ended.status:
+            raise self._unreachable(ended)
+        return bool(ended.output.strip()) or re.fullmatch(r"[0-9a-f]{7,64}", version) is not None
+
+    def _unreachable(self, ended: Completed) -> ConnectionFailed:
+        said = one_line(" ".join(ended.errors.split()))[-400:]
+        return ConnectionFailed(
+            f"git cannot fetch from {self.remote} into {self.path}: {said}",
+            "Try git fetch there as the same user; delete a tag that was moved here first: git tag -d TAG.",
+            {"path": self.path, "remote": self.remote},
+        )
 
     def resolve(self, version: str) -> str:
         """Return the commit of a tag, a branch of the remote or a hash; empty when there is none.

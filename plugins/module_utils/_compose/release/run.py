@@ -39,7 +39,11 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._compose.release.mo
     prune,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Deadline
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import ConnectionFailed, InvalidInput
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import (
+    ConnectionFailed,
+    InvalidInput,
+    UpkeepError,
+)
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import (
     DONE,
     PLANNED,
@@ -111,6 +115,8 @@ class _Work:
         self._memory = memory
         self._images = images
         self._remembered = memory.load()
+        # Whether this call has begun an update, which it takes back when it cannot go on.
+        self._begun = False
         self.told = Told()
 
     # --- what is new
@@ -209,24 +215,34 @@ class _Work:
             if self._check_mode:
                 self._plan("check out", f"Check out {one_line(version)}", "it is not known here before it is fetched")
                 return
-            raise InvalidInput(
-                f"There is no version {one_line(version)} of {self._name} at {self._git.remote}.",
-                "Correct version: a tag, a branch of the remote, or a commit (git tag, git branch -r).",
-            )
+            raise self._no_such(version)
         self._require_pinned(version, target)
-        self._check_out(version, target)
-        if generation is not None:
-            self._bring_images_back(generation)
+        try:
+            self._check_out(version, target)
+            if generation is not None:
+                self._bring_images_back(generation)
+        except UpkeepError:
+            if self._begun:
+                self.restore()
+            raise
+
+    def _no_such(self, version: str) -> InvalidInput:
+        return InvalidInput(
+            f"There is no version {one_line(version)} of {self._name} at {self._git.remote}.",
+            "Correct version: a tag, a branch of the remote, or a commit (git tag, git branch -r).",
+        )
 
     def _generation_wanted(self) -> Optional[Generation]:
         """Return the generation that is meant, when the version is one that ran here."""
         wanted, generations = str(self._params["version"]), self._remembered.generations
         if wanted == PREVIOUS:
-            pending = self._remembered.pending
-            if pending is not None and pending.back:
-                generations = tuple(one for one in generations if one.commit == pending.commit)
-            # While an update is under way, the last one that was committed is what it came from.
-            candidates = generations if self._remembered.pending is not None else generations[:-1]
+            pending, candidates = self._remembered.pending, generations[:-1]
+            if pending is not None:
+                # One that was cut off goes on: back to where it went, or to where the update came from.
+                goal = pending.commit if pending.back else pending.from_commit
+                candidates = tuple(one for one in generations if one.commit == goal)
+                start = Generation(0, self._git.describe(goal), goal, "", images=pending.images, tags=pending.tags)
+                candidates = candidates or (() if pending.back else (start,))
             if not candidates:
                 raise InvalidInput(
                     f"No earlier version of {self._name} is remembered on this host.", "Name a version to go back to."
@@ -237,10 +253,13 @@ class _Work:
     def _fetch_or_plan(self, generation: Optional[Generation]) -> None:
         if generation is not None and self._git.resolve(generation.commit):
             return  # the way back must not depend on the network
-        if self._check_mode:
-            self._plan("fetch", f"Fetch from {self._git.remote}", "the version is asked of the remote")
-        else:
+        if not self._check_mode:
             self._git.fetch()
+            return
+        version = str(self._params["version"])
+        if generation is None and not self._git.remote_has(version):
+            raise self._no_such(version)
+        self._plan("fetch", f"Fetch from {self._git.remote}", "the version is asked of the remote")
 
     def _require_pinned(self, version: str, target: str) -> None:
         pin = str(self._params["commit"])
@@ -267,7 +286,7 @@ class _Work:
             self._plan("check out", words, f"it is at {head[:_SHORT]}")
             return
         # A run that was cut off came from somewhere too: that is where the way back leads.
-        start = pending if pending is not None else None
+        start = pending
         images, tags = (start.images, start.tags) if start is not None else self._images_now()
         record = Pending(
             version,
@@ -280,6 +299,8 @@ class _Work:
             self._params["version"] == PREVIOUS,
         )
         self._memory.save(self._remembered.generations, record)
+        self._begun = start is None
+        self._remembered = Remembered(self._remembered.generations, record)
         clock = Deadline(None)
         self._git.check_out(target, self._params["submodules"])
         self._done("check out", words, clock)

@@ -134,6 +134,7 @@ class _Work:
         why = self._wait()
         if why:
             self._go_back(why)
+        self._write({**self._read(), "pending": False})
 
     def _images_wanted(self, found: Mapping[str, Any]) -> dict[str, str]:
         images = {str(name): str(image) for name, image in self._params["images"].items()}
@@ -173,9 +174,16 @@ class _Work:
         if verdict.state == READY or self._check_mode:
             return
         why = self._wait()
-        if why:
+        record = self._read()
+        if why and record.get("pending") and record.get("images") != self._before:
+            # A run that was cut off has set them: this one does what that one would have done.
+            self._revision, self._before = int(record["revision"]), dict(record["images"])
+            self._go_back(why)
+        elif why:
             self._say("kube.rollout_failed", f"{self._subject} has these images already and is not ready: {why}")
             self._state = LEFT
+        elif record.get("pending"):
+            self._write({**record, "pending": False})
 
     def _wait(self) -> str:
         """Wait until the Deployment is what it should be; return why it will not be, or nothing."""
@@ -239,7 +247,9 @@ class _Work:
 
     def _undo_as_asked(self, found: Mapping[str, Any]) -> None:
         revision = self._params["revision"] or self._remembered()
-        if revision == self._revision:
+        # A revision that is gone back to gets a new number, so that its images tell whether it is there already.
+        there = not self._params["revision"] and self._read().get("images") == self._before
+        if revision == self._revision or there:
             self._require_ready(found)
             return
         self._require_mine(found)
@@ -260,13 +270,23 @@ class _Work:
 
     def _remember(self) -> None:
         """Write down where it was: the revision before may be another broken one by the time it is asked for."""
+        known = self._read()
+        if known.get("pending"):
+            # A run that was cut off came from somewhere good; where it got to may not be.
+            self._revision, self._before = int(known["revision"]), dict(known["images"])
+            return
+        self._write({"revision": self._revision, "images": self._before, "pending": True})
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        partial = f"{self._record}.new"
         try:
             ensure_directory(os.path.dirname(self._record))
-            descriptor = open_own(self._record, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            descriptor = open_own(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             with open(descriptor, "w", encoding="utf-8") as stream:
-                json.dump({"revision": self._revision, "images": self._before}, stream)
+                json.dump(record, stream)
                 stream.flush()
                 os.fsync(stream.fileno())
+            os.replace(partial, self._record)
         except OSError as error:
             raise StateError(
                 f"The revision of {self._subject} cannot be written down in {self._record}: "
@@ -274,12 +294,18 @@ class _Work:
                 "Make the state directory writable, or set another: state_dir.",
             ) from error
 
-    def _remembered(self) -> int:
+    def _read(self) -> dict[str, Any]:
+        """Return what was written down; nothing when there is none that can be used."""
         try:
             with open(open_own(self._record, os.O_RDONLY), encoding="utf-8") as stream:
-                revision = json.load(stream)["revision"]
-        except (OSError, ValueError, KeyError, TypeError):
-            revision = None
+                record = json.load(stream)
+        except (OSError, ValueError):
+            return {}
+        whole = isinstance(record, dict) and isinstance(record.get("revision"), int)
+        return dict(record) if whole and isinstance(record.get("images"), dict) else {}
+
+    def _remembered(self) -> int:
+        revision = self._read().get("revision")
         if not isinstance(revision, int):
             raise InvalidInput(
                 f"No revision of {self._subject} was written down on this host.",
