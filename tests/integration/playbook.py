@@ -82,28 +82,10 @@ class Fleet:
         """Run *playbook* from *folder*; *extra* become extra variables, as text when they are text."""
         for old in self.reports.glob("latest.*") if self.reports.is_dir() else ():
             old.unlink()
-        command = [
-            os.path.join(os.path.dirname(sys.executable), "ansible-playbook"),
-            "-i",
-            str(self.write_inventory()),
-            str(CHECKOUT / "playbooks" / f"{playbook}.yml")
-            if "/" not in playbook and "." not in playbook
-            else playbook,
-            *arguments,
-            *(["-e", json.dumps(extra)] if extra else []),
-        ]
-        environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
-            "ANSIBLE_HOME": str(self.folder / "ansible"),
-            "ANSIBLE_LOCAL_TEMP": str(self.folder / "ansible" / "tmp"),
-            "ANSIBLE_REMOTE_TEMP": str(self.folder / "ansible" / "remote"),
-            "ANSIBLE_NOCOLOR": "1",
-            **self.environment,
-        }
         ended = subprocess.run(
-            command,
+            self._command(playbook, *arguments, **extra),
             cwd=self.folder,
-            env=environment,
+            env=self._environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -113,6 +95,40 @@ class Fleet:
         latest = self.reports / "latest.json"
         report = json.loads(latest.read_text()) if latest.is_file() else {}
         return Ran(ended.returncode, ended.stdout, report)
+
+    def start(self, playbook: str, *arguments: str, **extra: Any) -> subprocess.Popen[bytes]:
+        """Begin to run it, in a process group of its own, and do not wait."""
+        return subprocess.Popen(
+            self._command(playbook, *arguments, **extra),
+            cwd=self.folder,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _command(self, playbook: str, *arguments: str, **extra: Any) -> list[str]:
+        return [
+            os.path.join(os.path.dirname(sys.executable), "ansible-playbook"),
+            "-i",
+            str(self.write_inventory()),
+            str(CHECKOUT / "playbooks" / f"{playbook}.yml")
+            if "/" not in playbook and "." not in playbook
+            else playbook,
+            *arguments,
+            *(["-e", json.dumps(extra)] if extra else []),
+        ]
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
+            "ANSIBLE_HOME": str(self.folder / "ansible"),
+            "ANSIBLE_LOCAL_TEMP": str(self.folder / "ansible" / "tmp"),
+            "ANSIBLE_REMOTE_TEMP": str(self.folder / "ansible" / "remote"),
+            "ANSIBLE_NOCOLOR": "1",
+            **self.environment,
+        }
 
     def remembered(self, host: str) -> dict[str, Any]:
         """Return the records of *host*'s tasks."""

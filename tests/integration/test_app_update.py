@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 
 from tests.bed.docker_engine import Engine, Project
 from tests.bed.postgres import find_or_bring
-from tests.integration.composing import IDLE, SHELL, as_environment, docker_program, shell_image
+from tests.bed.processes import descendants
+from tests.integration.composing import IDLE, SHELL, as_environment, docker_program, shell_image, until
 from tests.integration.migrating import PYTHON, Migrations, execute, python_image
 from tests.integration.playbook import Fleet, Ran
 from tests.integration.test_app_release import Origin
@@ -376,3 +378,101 @@ def test_a_migration_that_outlived_its_run_is_waited_for(shop: DatabaseApp) -> N
     finally:
         shop.engine.remove(left)
     assert shop.play("update", app_update_version="v1.0.0").code == 0 and shop.revision == "0001"
+
+
+# --- what goes wrong --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.soak
+def test_what_is_wrong_is_said_and_leaves_all_as_it_was(app: App) -> None:
+    app.project.compose("up", "--detach", "--build")
+    app.version("v1.1.0")
+    app.origin.git("rm", "--quiet", "compose.yaml")
+    app.origin.commit("feat: no Compose file", tag="v1.2.0", version="v1.2.0")
+    (web,) = app.project.containers("web")
+    identity = app.engine.inspect(web)["Id"]
+    release, roll = (app.fleet.hosts["one"][f"app_update_{name}"] for name in ("release", "roll"))
+    nowhere = {"docker_host": f"unix://{app.fleet.folder}/none.sock"}
+    cases: list[tuple[str, dict[str, Any]]] = [
+        ("There is no version v9", {"app_update_version": "v9"}),
+        ("There is no version 2 ", {"app_update_version": 2}),
+        ("There is no version --upload-pack=x", {"app_update_version": "--upload-pack=x"}),
+        ("not 0000", {"app_update_commit": "0" * 40}),
+        ("The application was not touched: The Docker daemon", {"app_update_release": {**release, **nowhere}}),
+        ("Unsupported parameters", {"app_update_roll": {**roll, "projct_src": "x"}}),
+        ("not the root of a working tree", {"app_update_release": {**release, "path": "/"}}),
+        ("must be one of: none, downgrade, restore", {"app_update_database": "drop"}),
+        ("no container of wbe", {"app_update_downtime": "wbe"}),
+        ("no configuration file provided", {"app_update_version": "v1.2.0"}),
+    ]
+    for words, extra in cases:
+        ran = app.play("update", **{"app_update_version": "v1.1.0", **extra})
+        assert ran.code != 0 and words in ran.output, ran.output
+        assert app.engine.inspect(web)["Id"] == identity and app.origin.branch == "main", words
+    (app.origin.clone / "Dockerfile").write_text("by hand")
+    ran = app.play("update", app_update_version="v1.1.0")
+    assert ran.code != 0 and "was changed by hand" in ran.output
+    assert (app.origin.clone / "Dockerfile").read_text() == "by hand" and app.serves() == ["v1.0.0"]
+
+
+@pytest.mark.soak
+def test_two_heads_or_a_misspelt_option_end_it_before_the_migration(shop: DatabaseApp) -> None:
+    shop.start()
+    shop.migrations.add("0002", "0001", execute("ALTER TABLE orders ADD COLUMN total bigint"))
+    shop.version("v1.1.0")
+    roll = shop.fleet.hosts["one"]["app_update_roll"]
+    ran = shop.play("update", app_update_version="v1.1.0", app_update_roll={**roll, "moniter": "1s"})
+    assert ran.code != 0 and "no container was touched" in ran.output and "moniter" in ran.output
+    assert (shop.serves(), shop.revision, shop.origin.branch) == (["v1.0.0"], "0001", "main")
+    shop.migrations.add("0003", "0001", execute("SELECT 1"))
+    shop.version("v1.2.0")
+    ran = shop.play("update", app_update_version="v1.2.0")
+    assert ran.code != 0 and "2 heads: 0002, 0003" in ran.output
+    assert (shop.serves(), shop.revision, shop.origin.branch) == (["v1.0.0"], "0001", "main")
+
+
+class Cut:
+    """A playbook that is killed, with all that it has started, as soon as something is so."""
+
+    def __init__(self, app: App, playbook: str, **extra: Any) -> None:
+        self._run = app.fleet.start(playbook, **extra)
+
+    def when(self, true: Callable[[], bool]) -> None:
+        try:
+            until(lambda: true() or self._run.poll() is not None, 120)
+        finally:
+            # Each of its workers has a session of its own.
+            mine = descendants(self._run.pid)
+            self._run.kill()
+            self._run.wait()
+            for process in mine:
+                replace(process, signals=("SIGKILL",)).stop()
+
+
+@pytest.mark.soak
+def test_an_update_that_is_killed_is_gone_on_with_or_taken_back(app: App) -> None:
+    def image() -> str:
+        return app.engine.docker("image", "inspect", "--format", "{{.Id}}", app.image).stdout.strip()
+
+    app.project.compose("up", "--detach", "--build")
+    assert app.play("update", app_update_version="v1.0.0").code == 0
+    for number, back in ((1, True), (2, False)):
+        version = f"v1.{number}.0"
+        goal, served, old = app.version(version), app.serves(), image()
+        # The files are there, or the image is as well, or the new container, or it is all but remembered.
+        for moment in (
+            lambda goal=goal: app.origin.head == goal,
+            lambda old=old: image() != old,
+            lambda: len(app.project.containers("web")) == 2,
+            lambda version=version: app.serves() == [version],
+        ):
+            Cut(app, "update", app_update_version=version).when(moment)
+            if back:
+                ran = app.play("rollback")
+                assert ran.code == 0 and app.serves() == served, ran.output
+                assert len(app.project.containers("web")) == 1
+        ran = app.play("update", app_update_version=version)
+        assert ran.code == 0 and app.serves() == [version], ran.output
+        assert len(app.project.containers("web")) == 1
+        again = app.play("update", app_update_version=version)
+        assert again.code == 0 and "changed=0 " in again.output, again.output
