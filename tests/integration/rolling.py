@@ -133,6 +133,7 @@ CADDYFILE = """\
     lb_try_interval 100ms
     transport http {
       dial_timeout 1s
+      keepalive off
     }
   }
 }

@@ -140,7 +140,9 @@ def test_what_was_replaced_already_comes_back_too(rolling: Rolling, image: str) 
 
 def test_what_failed_before_does_not_decide(rolling: Rolling, image: str) -> None:
     """A check that fails already would roll back every release, or be waited for until the limit."""
-    rolling.write({"web": shop.web(image, replicas=1, environment={"MODE": "never_healthy"})})
+    web = shop.web(image, replicas=1, environment={"MODE": "never_healthy"})
+    web["healthcheck"] |= {"retries": 2, "start_period": "0s"}  # it is to fail, and soon
+    rolling.write({"web": web})
     rolling.compose("up", "--detach", "--pull", "never")
     deadline = time.monotonic() + PATIENCE
     while rolling.facts.containers("web")[0]["State"]["Health"]["Status"] != "unhealthy":
@@ -171,9 +173,11 @@ def test_one_that_is_deaf_is_killed_after_its_grace(rolling: Rolling, image: str
 def test_what_cannot_begin_touches_nothing(rolling: Rolling, image: str) -> None:
     before = serving(rolling, image, replicas=1)
     rolling.change("web", image="upkeep-nowhere:1")
-    with pytest.raises(RollFailed, match="upkeep-nowhere:1, which is not here") as refused:
-        rolling.roll()
-    assert refused.value.kind == "image_missing"
+    for check_mode in (True, False):
+        with pytest.raises(RollFailed, match="upkeep-nowhere:1, which is not here") as refused:
+            rolling.roll(check_mode)
+        assert refused.value.kind == "image_missing"
+    assert rolling.roll(True, pull="missing").as_result()["plan"][0]["to"]["image_id"].startswith("unknown")
     rolling.change("web", image=image, environment={"VERSION": "b"})
     with pytest.raises(RollFailed, match="min_free") as refused:
         rolling.roll(min_free="1000000GiB")
@@ -187,12 +191,15 @@ def test_what_cannot_begin_touches_nothing(rolling: Rolling, image: str) -> None
 def test_two_runs_at_once_exclude_each_other(rolling: Rolling, image: str) -> None:
     serving(rolling, image, replicas=1)
     rolling.change("web", environment={"VERSION": "b"})
-    first = rolling.roll_elsewhere(monitor="4s", run_id="the first")
+    go = rolling.folder / "go"
+    hook = ["sh", "-c", f"until [ -e {go} ]; do sleep 0.1; done"]
+    first = rolling.roll_elsewhere(traffic={"mode": "hook", "hook": hook, "timeout": "2m"}, run_id="the first")
     try:
-        wait_for_journal(rolling, "gate")
+        wait_for_journal(rolling, "publish")
         with pytest.raises(LockHeld, match="the first"):
             rolling.roll()
     finally:
+        go.touch()
         ended = told(first)
     assert ended["outcome"] == "updated", ended
     assert rolling.roll().outcome == "unchanged"

@@ -11,6 +11,7 @@ import pytest
 from tests.bed import shop
 from tests.bed.docker_engine import Engine
 from tests.integration.module import Answer, run_module
+from tests.integration.playbook import CHECKOUT, Fleet
 from tests.integration.rolling import Rolling
 
 
@@ -69,6 +70,29 @@ def test_as_a_task_it_says_what_it_did_and_fails_when_it_took_it_back(rolling: R
     assert "What ran before runs again" in failed.result["msg"]
     refused = task(scale={"nobody": 1})
     assert (refused.how, refused.result["outcome"]) == ("FAILED", "refused")
+
+
+@pytest.mark.soak
+def test_the_role_updates_each_project_and_tells_of_those_that_were_taken_back(rolling: Rolling, image: str) -> None:
+    rolling.write({"web": shop.web(image, replicas=1)})
+    rolling.up()
+    projects = [rolling.params(services=["web"])]
+    play = rolling.folder / "play.yml"
+    play.write_text(
+        "- hosts: all\n  gather_facts: false\n  tasks:\n"
+        "    - ansible.builtin.include_role: {name: cadence.upkeep.compose, tasks_from: update}\n"
+        "    - ansible.builtin.debug: {msg: 'it was {{ compose_update.results[0].outcome }}'}\n"
+    )
+    fleet = Fleet(rolling.folder).local("one", compose_updates=projects)
+    fleet.environment.update(rolling.engine.environment())
+    fleet.environment["ANSIBLE_COLLECTIONS_PATH"] = str(CHECKOUT / "playbooks" / "collections")
+    rolling.change("web", environment={"VERSION": "b"})
+    ran = fleet.play(str(play))
+    assert ran.code == 0 and "it was updated" in ran.output, ran.output
+    rolling.change("web", environment={"MODE": "exit"})
+    ran = fleet.play(str(play))
+    assert ran.code != 0 and "rolled_back" in ran.output, ran.output
+    assert len(rolling.facts.running("web")) == 1
 
 
 @pytest.mark.soak

@@ -354,7 +354,7 @@ def described(turns: Iterable[Turn], seen: Seen) -> list[dict[str, Any]]:
             "from": _from(turn),
             "to": {
                 "image": turn.image,
-                "image_id": "unknown until pulled or built" if seen.moving else turn.image_id,
+                "image_id": "unknown until pulled or built" if seen.moving or not turn.image_id else turn.image_id,
                 "hash": turn.hash,
             },
             "steps": list(_steps(turn)),

@@ -280,12 +280,19 @@ class Run:
         assert_seen = self.seen
         turns = plan(assert_seen) if assert_seen is not None else []
         if assert_seen is not None:
+            here = [turn for turn in turns if not self._is_brought(assert_seen.wanted[turn.service])]
+            self._require_images(here, assert_seen)
             self._require_networks(turns, assert_seen)
+            self._require_checked(turns, assert_seen)
             self._tell_of(turns, assert_seen)
         before = self.journal.load()
         if before is not None:
             self.notes.resumed(before.id, f"left in the phase {before.phase}, and would be ended first")
         return Ended(UNCHANGED if not turns else UPDATED, Record("", self.project, turns=turns), planned=True)
+
+    def _is_brought(self, wanted: Wanted) -> bool:
+        """Whether the run itself would pull or build the image."""
+        return self.options.build == "always" if wanted.built else self.options.pull != "never"
 
     def _tell_of(self, turns: list[Turn], seen: Seen) -> None:
         self.notes.of_plan(turns, seen)
