@@ -472,8 +472,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 summary:
-  description: The verdict in short. RV(summary.worst) is the worst severity found, RV(summary.counts) the number of
-    examined services under the worst severity that each got, RV(summary.seconds) the wall time.
+  description: The verdict in short. C(summary.worst) is the worst severity found, C(summary.counts) the number of
+    examined services under the worst severity that each got, C(summary.seconds) the wall time.
   returned: success
   type: dict
   sample: {worst: info, counts: {ok: 1, info: 1, warning: 0, unknown: 0, critical: 0}, seconds: 9.262}

@@ -322,18 +322,19 @@ def test_a_version_is_taken_back_with_its_database(shop: DatabaseApp) -> None:
     assert (shop.serves(), shop.revision) == (["v1.0.0"], "0001")
 
 
-def test_what_cannot_be_meant_is_refused_before_anything_is_begun(shop: DatabaseApp) -> None:
-    head = shop.origin.head
-    shop.version("v2.0.0")
+def test_what_cannot_be_meant_is_refused_before_anything_is_begun(app: App) -> None:
+    head = app.origin.head
+    app.version("v2.0.0")
+    migrate = {"name": "updated", "project_src": str(app.origin.clone), "service": "web"}
     for wrong in (
-        {"app_update_backup_required": True},
-        {"app_update_database": "restore"},
-        {"app_update_database": "restore", "app_update_restore_role": "mine"},
+        # A key=value of the command line is text.
+        {"app_update_migrate": migrate, "app_update_backup_required": "true"},
+        {"app_update_database": "restore", "app_update_confirm_restore": "false", "app_update_backup": {"series": "x"}},
         {"app_update_database": "restore", "app_update_confirm_restore": True},
     ):
-        ran = shop.play("update", app_update_version="v2.0.0", **wrong)
-        assert ran.code != 0 and "Nothing was begun" in ran.output
-    assert shop.origin.head == head and shop.project.containers("web") == []
+        ran = app.play("update", app_update_version="v2.0.0", **wrong)
+        assert ran.code != 0 and "Nothing was begun" in ran.output, ran.output
+    assert app.origin.head == head and app.project.containers("web") == []
 
 
 @pytest.mark.soak

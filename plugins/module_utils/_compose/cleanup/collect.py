@@ -90,7 +90,9 @@ def again(api: Api, thing: Thing) -> Optional[tuple[Thing, Snapshot]]:
         image = str(one.get("ImageID") or "")
         users[image] = (*users.get(image, ()), one["Id"])
     names = {one["Id"]: name_of({"Name": one["Names"][0]}) for one in listed if one.get("Names")}
-    return (found[0], Snapshot((found[0],), users, names)) if found else None
+    if not found:
+        return None
+    return found[0], Snapshot((found[0],), users, names)
 
 
 def _disk_use(api: Api, policy: Policy) -> Mapping[str, Any]:
