@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -318,6 +319,20 @@ def test_the_images_of_a_generation_are_spared_and_come_back(origin: Origin, sho
     engine.docker("image", "rm", "--force", ids[2])
     assert ("app.image_lost", "info") in codes(origin.do(project_name=shop.name))
     assert origin.do("fetched", version="v3.2", project_name=shop.name)["images_restored"] is False
+
+
+PYTHONS = [path for path in os.environ.get("UPKEEP_TARGET_PYTHONS", "").split(os.pathsep) if path]
+
+
+@pytest.mark.target_python
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_target_python_updates_and_goes_back(origin: Origin, tmp_path: Path, python: str) -> None:
+    first, second = origin.head, origin.commit("fix: x", tag="v1.0.1")
+    params = {"name": "shop", "path": str(origin.clone), "state_dir": str(origin.state)}
+    for state, head in (("fetched", second), ("restored", first)):
+        wanted = {**params, "state": state, "version": "v1.0.1"}
+        answer = run_module(tmp_path, "app_release", wanted, interpreter=python)
+        assert (answer.how, origin.head) == ("CHANGED", head), answer.result
 
 
 @pytest.mark.matrix

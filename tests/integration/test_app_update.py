@@ -105,6 +105,11 @@ def test_to_look_and_to_plan_changes_nothing(app: App) -> None:
     app.version("v1.1.0")
     said = app.play("update")
     assert said.code == 0 and app.serves() == ["v1.0.0"]
+    app.fleet.hosts["one"]["compose_projects"] = [{"project_src": str(app.origin.clone), "project_name": app.name}]
+    looked = app.play("weekly", upkeep_only="app,compose")
+    assert looked.code == 0, looked.output
+    (news,) = looked.findings("app.update_available")
+    assert news["subject"] == "updated" and {"app.news", "compose.health"} <= set(looked.tasks("one"))
     planned = app.play("update", "--check", "--diff", app_update_version="v1.1.0")
     assert planned.code == 0, planned.output
     assert app.serves() == ["v1.0.0"] and app.origin.branch == "main"

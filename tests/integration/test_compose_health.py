@@ -235,6 +235,19 @@ def test_the_module_looks_as_a_user_would_let_it(shop: Project, tmp_path: Path) 
     assert answer.result["services"][1]["containers"][0]["image"] == SHELL
 
 
+PYTHONS = [path for path in os.environ.get("UPKEEP_TARGET_PYTHONS", "").split(os.pathsep) if path]
+
+
+@pytest.mark.target_python
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_target_python_says_the_same(shop: Project, tmp_path: Path, python: str) -> None:
+    write_model(shop.folder, {"web": {}})
+    shop.up()
+    params = {"project_src": str(shop.folder), "project_name": shop.name, "docker_host": os.environ["DOCKER_HOST"]}
+    answer = run_module(tmp_path, "compose_health_info", params, interpreter=python)
+    assert (answer.how, answer.worst) == ("SUCCESS", "ok"), answer.result
+
+
 @pytest.mark.soak
 def test_the_role_looks_at_each_project(shop: Project, tmp_path: Path) -> None:
     write_model(shop.folder, {"web": {}})
