@@ -34,7 +34,7 @@ options:
     description:
       - With V(upgraded), the database is brought to the head, or to O(revision). With V(downgraded), back to
         O(revision). With V(checked), it is only said whether that is due, and by which statements. With V(prepared),
-        images are pulled and built before that is said.
+        images are pulled and built, and it is said whether it is due; the statements are shown when they are run.
     type: str
     choices: [checked, prepared, upgraded, downgraded]
     default: upgraded

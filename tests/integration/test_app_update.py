@@ -311,6 +311,9 @@ def test_the_database_goes_back_with_the_containers_when_asked_to(shop: Database
 
 @pytest.mark.soak
 def test_a_version_is_taken_back_with_its_database(shop: DatabaseApp) -> None:
+    # Neither image nor container is there yet.
+    planned = shop.play("update", "--check", "--diff", app_update_version="v1.0.0")
+    assert planned.code == 0 and shop.serves() == [], planned.output
     assert shop.play("update", app_update_version="v1.0.0").code == 0
     shop.migrations.add(
         "0002",
