@@ -12,9 +12,10 @@ done once, by the server's own record. Afterwards the same project is updated by
 same load. Measured too are what the module costs when nothing waits, an unchanged run, a container that is dead on
 arrival, and the way back. Nothing is left behind.
 
-Other set-ups are run when they are named: proxies that find the service by its name (nginx-upstream, nginx-resolver,
-haproxy-resolvers, caddy), and a port of the host (published). All of it, requests too, has a network namespace of its
-own: the firewall of the host neither helps nor hinders.
+Other set-ups are run when they are named: an nginx that closes kept connections at a reload (nginx-file-1.22), proxies
+that find the service by its name (nginx-upstream, nginx-resolver, haproxy-resolvers, caddy), and a port of the host
+(published). All of it, requests too, has a network namespace of its own: the firewall of the host neither helps nor
+hinders.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ from tests.integration.rolling import (  # noqa: E402
 )
 
 SETUPS = ("nginx-file", "haproxy")
-OTHERS = ("nginx-upstream", "nginx-resolver", "haproxy-resolvers", "caddy", "published")
+OTHERS = ("nginx-file-1.22", "nginx-upstream", "nginx-resolver", "haproxy-resolvers", "caddy", "published")
 OWN_NETWORK = "UPKEEP_BENCHMARK_OWN_NETWORK"
 WAIT = {"monitor": "2s", "health_timeout": "60s"}
 
@@ -66,8 +67,9 @@ def begin(rolling: Rolling, setup: str, image: str) -> dict[str, Any]:
         "volumes": ["./counter:/counter"],
     }
     drain: dict[str, Any] = {"drain": {"file": "/tmp/drain", "wait": "2s"}}
-    if setup == "nginx-file":
-        return {"services": ["web"], "traffic": rolling.behind_nginx(**web)}
+    if setup in ("nginx-file", "nginx-file-1.22"):
+        traffic = rolling.behind_nginx(newer=setup == "nginx-file", **web)
+        return {"services": ["web"], "traffic": traffic}
     if setup == "haproxy":
         return {"services": ["web"], "traffic": rolling.behind_haproxy(**web), **drain}
     if setup == "published":

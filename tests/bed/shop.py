@@ -42,6 +42,34 @@ def proxy_image(engine: Engine) -> str:
     return _tagged(engine, "proxy:nginx", nginx.image(engine.cache))
 
 
+def newer_proxy_image(engine: Engine) -> str:
+    """A later nginx than that of Debian 12, with the libraries that it was built against."""
+    home = _newer_nginx(engine.cache)
+    (libraries,) = [path.parent for path in home.glob("usr/lib/*-linux-*/libc.so.6")]
+    (loader,) = libraries.glob("ld-linux-*.so.*")
+    said = subprocess.run(
+        [loader, "--library-path", libraries, "--list", home / "usr/sbin/nginx"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+
+    def make(path: Path) -> None:
+        tree = base()
+        for library in sorted({Path(word) for word in said.split() if word.startswith(str(home))} | {loader}):
+            tree.copy(library, f"/opt/nginx/{library.name}")
+        tree.copy(home / "usr/sbin/nginx", "/opt/nginx/nginx")
+        words = f'exec /opt/nginx/{loader.name} --library-path /opt/nginx /opt/nginx/nginx "$@"'
+        tree.file("/usr/sbin/nginx", f"#!/bin/sh\n{words}\n", 0o755)
+        tree.file("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
+        tree.file("/etc/group", "root:x:0:\nnogroup:x:65534:\n")
+        for folder in ("/etc/nginx", "/var/lib/nginx", "/var/log/nginx"):
+            tree.directory(folder)
+        command = ["/usr/sbin/nginx", "-c", "/etc/nginx/nginx.conf"]
+        save(tree, path, {"Cmd": command, "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]})
+
+    recipe = [said, Path(__file__).read_text(encoding="utf-8")]
+    return _tagged(engine, "proxy:nginx-newer", cached("nginx-newer", recipe, engine.cache, make))
+
+
 def haproxy_image(engine: Engine) -> str:
     """haproxy, whose configuration is mounted at /etc/haproxy.cfg."""
     home = _haproxy(engine.cache)
@@ -64,10 +92,16 @@ def bring(cache: Path) -> None:
     nginx.find_or_bring(cache)
     _haproxy(cache)
     _caddy(cache)
+    _newer_nginx(cache)
 
 
 def _haproxy(cache: Path) -> Path:
     return unpacked("haproxy", ("haproxy",), cache, lambda home: runs(home, ("usr/sbin/haproxy", "-v")))
+
+
+def _newer_nginx(cache: Path) -> Path:
+    packages = ("nginx", "libc6", "libpcre2-8-0", "libssl3t64", "zlib1g", "libcrypt1", "libzstd1")
+    return unpacked("nginx-newer", packages, cache, lambda home: (home / "usr/sbin/nginx").exists(), "forky")
 
 
 def _caddy(cache: Path) -> Path:

@@ -32,6 +32,7 @@ events { worker_connections 4096; }
 http {
   access_log off;
   upstream web { include /upstreams/web.conf; }
+  @KEEPALIVE@
   server {
     listen 127.0.0.1:@PORT@ backlog=4096;
     location / {
@@ -230,17 +231,22 @@ class Rolling:
         """The journal of an unfinished run."""
         return next(iter(self.state.glob("compose/*/journal.json")), None)
 
-    def behind_nginx(self, **web: Any) -> dict[str, Any]:
+    def behind_nginx(self, *, newer: bool = False, **web: Any) -> dict[str, Any]:
         """Bring up the shop behind nginx, which includes a file of servers; the options that lead its traffic.
 
-        The proxy has the network of the host: a firewall there may keep containers from each other.
+        The proxy has the network of the host: a firewall there may keep containers from each other. A *newer* one
+        leaves kept connections open for a while after a reload.
         """
         (self.folder / "upstreams").mkdir()
-        (self.folder / "nginx.conf").write_text(NGINX_FILE.replace("@PORT@", str(self.port)))
+        kept = "keepalive_min_timeout 10s;" if newer else ""
+        (self.folder / "nginx.conf").write_text(
+            NGINX_FILE.replace("@PORT@", str(self.port)).replace("@KEEPALIVE@", kept)
+        )
         servers = self.folder / "upstreams" / "web.conf"
         servers.write_text("server 127.0.0.1:1;\n")
         mounts = ["./nginx.conf:/etc/nginx/nginx.conf:ro", "./upstreams:/upstreams:ro"]
-        proxy = {"image": shop.proxy_image(self.engine), "network_mode": "host", "volumes": mounts}
+        image = shop.newer_proxy_image(self.engine) if newer else shop.proxy_image(self.engine)
+        proxy = {"image": image, "network_mode": "host", "volumes": mounts}
         traffic = {"mode": "nginx", "service": "proxy", "file": str(servers), "port": 8000}
         return self._behind({"web": shop.web(**web), "proxy": proxy}, traffic)
 
