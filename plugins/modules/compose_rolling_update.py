@@ -114,7 +114,7 @@ options:
   exclusive_volumes:
     description:
       - Volumes that two containers must not have at one time, by their name in the model or at the daemon. The label
-        C(rolling.exclusive=true) on a volume says the same.
+        C(rolling.exclusive=true) on a volume says the same. One that no service mounts is refused.
     type: list
     elements: str
     default: []
@@ -230,7 +230,8 @@ options:
         description: The service of the proxy.
         type: str
       file:
-        description: The file on the host with the servers of the upstream, which nginx includes.
+        description: The file on the host with the servers of the upstream, which nginx includes. A relative path
+          begins at O(project_src).
         type: path
       server:
         description: A line of that file. C({address}), C({port}) and C({name}) stand for those of a container.

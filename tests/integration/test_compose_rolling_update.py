@@ -60,7 +60,6 @@ def test_as_a_task_it_says_what_it_did_and_fails_when_it_took_it_back(rolling: R
         params = rolling.params(**more)
         return run_module(rolling.folder, "compose_rolling_update", params, environment=variables)
 
-    assert task().how == "SUCCESS"
     rolling.change("web", environment={"VERSION": "b"})
     done = task()
     assert (done.how, done.result["outcome"], len(done.result["running"])) == ("CHANGED", "updated", 1), done.result
