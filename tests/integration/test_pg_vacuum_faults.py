@@ -10,16 +10,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from psycopg2 import Error
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import LockHeld
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres import sql
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import ServerError, Session
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum import apply
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import Cluster as Sessions
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum import apply, run
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.collect import read_counters
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.main import Main
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import Counters
 from tests.bed.accounts import base_directory, server_account
 from tests.bed.postgres import Cluster, cache_directory, find_or_bring
@@ -27,6 +31,11 @@ from tests.integration.module import CHECKOUT
 from tests.integration.vacuuming import AT_WORK, Place, Result, Work, codes, meanwhile, record_of, statuses
 
 OURS = "FROM pg_stat_activity WHERE datname = '{}' AND application_name LIKE 'upkeep pg_vacuum%'"
+
+HOLDERS = """
+SELECT l.pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +103,70 @@ def test_what_was_done_stays_told_when_the_session_that_watches_cannot_be_replac
     assert result["databases"][0]["status"] == "failed"
     again = place.call(include_catalogs=False, mode="vacuum")
     assert statuses(again) == {"slow": "done"}, "the next run goes on from there"
+
+
+def lose(place: Place, session: Session) -> None:
+    """End the session at the server, and wait until it is gone there."""
+    place.cluster.execute(f"SELECT pg_terminate_backend({session.pid})")
+    place.wait_for(f"SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = {session.pid})")
+
+
+@contextmanager
+def lost_after_the_look(place: Place, monkeypatch: pytest.MonkeyPatch, *then: str) -> Iterator[None]:
+    """Within it a run loses the session that looked just before it takes the lock; *then* comes next."""
+    genuine = run.look
+
+    def look_and_lose(sessions: Sessions, session: Session, *asked: Any) -> Any:
+        seen = genuine(sessions, session, *asked)
+        lose(place, session)
+        for statement in then:
+            place.cluster.execute(statement)
+        return seen
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run, "look", look_and_lose)
+        yield
+
+
+def test_the_session_that_looked_is_replaced_when_it_was_lost_before_the_lock(place: Place) -> None:
+    work = Work(place, include_catalogs=False)
+    with work.cluster.session(place.database) as looked:
+        lose(place, looked)
+        with Main(work.cluster, place.database, place.subject, looked) as main:
+            ((pid,),) = main.ask(lambda session: session.rows("SELECT pg_backend_pid()"))
+            holders = place.execute(HOLDERS)
+            assert pid != looked.pid and holders == [(pid,)]
+    place.calm()
+
+
+def test_a_run_goes_on_when_the_session_that_looked_was_lost(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.make_dirty("orders")
+    with lost_after_the_look(place, monkeypatch):
+        result = place.call(include_catalogs=False)
+    assert statuses(result) == {"orders": "done"}
+    assert result["msg"] == ""
+
+
+def test_a_run_that_cannot_get_back_in_says_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.make_dirty("orders")
+    with lost_after_the_look(place, monkeypatch, f"ALTER DATABASE {place.database} ALLOW_CONNECTIONS false"):
+        result = place.call(include_catalogs=False)
+    place.cluster.execute(f"ALTER DATABASE {place.database} ALLOW_CONNECTIONS true")
+    assert statuses(result) == {"orders": "skipped: lost"}
+    assert "not currently accepting connections" in result["msg"]
+    assert record_of(result, "orders")["attempts"] == 0
+
+
+def test_another_run_may_be_at_work_when_the_session_that_looked_is_replaced(place: Place) -> None:
+    work = Work(place, include_catalogs=False)
+    with work.cluster.session(place.database) as looked, closing(place.cluster.connect(place.database)) as other:
+        lose(place, looked)
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s, %s)", sql.ADVISORY_KEYS)
+        main = Main(work.cluster, place.database, place.subject, looked)
+        with pytest.raises(LockHeld, match="in the hands of another run"), main:
+            pytest.fail("it began in spite of the other run")
+    place.calm()
 
 
 def test_another_run_may_take_the_lock_that_was_lost(place: Place) -> None:
