@@ -439,6 +439,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import utc_now
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.argspec import ARGUMENT_SPEC
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.check import check
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import place_of
 
 
 def main() -> None:
@@ -446,7 +447,7 @@ def main() -> None:
     try:
         outcome = check(module.params, utc_now())
     except UpkeepError as error:
-        error.evidence["subject"] = module.params["name"] or ""
+        error.evidence["subject"] = place_of(module.params)
         module.fail_json(**error.as_failure())
     module.exit_json(**outcome.as_result())
 

@@ -258,6 +258,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import utc_now
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.large_objects.argspec import ARGUMENT_SPEC
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.large_objects.run import tend
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import place_of
 
 
 def main() -> None:
@@ -265,7 +266,7 @@ def main() -> None:
     try:
         tended = tend(module.params, utc_now(), check_mode=module.check_mode)
     except UpkeepError as error:
-        error.evidence["subject"] = module.params["name"] or ""
+        error.evidence["subject"] = place_of(module.params)
         module.fail_json(**error.as_failure())
     result = tended.as_result()
     if module._diff:

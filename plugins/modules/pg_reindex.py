@@ -21,13 +21,6 @@ description:
 author:
   - Upkeep maintainers (@cadence-upkeep)
 options:
-  databases:
-    description:
-      - The databases to work in, as names or shell patterns. V(*) is every one that accepts connections, without
-        templates.
-      - The default is O(login_db).
-    type: list
-    elements: str
   schemas:
     description:
       - Only indexes of tables in these schemas (names or shell patterns). A name that does not exist is an error.
@@ -145,16 +138,6 @@ options:
         which every other rebuild would wait.
     type: int
     default: 1
-  window:
-    description:
-      - The maintenance window in which work may be done, such as V(02:00-05:00), V(sat,sun 22:00-04:00) or
-        V(first sun 02:00-05:00 Europe/Berlin). Without a zone it is in UTC. Its end is a O(time_limit) too.
-      - Outside it nothing is looked at, and the task is put off. Check mode shows the plan whatever the time.
-    type: str
-  time_limit:
-    description:
-      - Nothing new is started after this time, such as V(30m). What is left over is reported.
-    type: str
   hard_time_limit:
     description:
       - What still runs after this time is cancelled, and what it leaves is dropped.
@@ -171,11 +154,6 @@ options:
       - How often an index that was held up by a lock or a transaction is tried again, after everything else.
     type: int
     default: 3
-  lock_retry_delay:
-    description:
-      - How long to wait before the second and each further round of such attempts.
-    type: str
-    default: 10s
   blocker_age:
     description:
       - A concurrent rebuild is not started while a transaction that it would have to wait for has been open for this
@@ -183,12 +161,6 @@ options:
       - A role that is not in C(pg_read_all_stats) does not see how long the transactions of others have been open.
     type: str
     default: 5m
-  statement_timeout:
-    description:
-      - How long one statement may take; V(0) is no limit. It is always set, because what is set for the role or the
-        database would end the work.
-    type: str
-    default: "0"
   synchronous_commit:
     description:
       - With V(off), our own small transactions do not wait for the disk. The files of a new index are flushed all the
@@ -213,18 +185,6 @@ options:
       - Rebuild without knowing whether there is room. A disk that fills up can stop the server.
     type: bool
     default: false
-  on_error:
-    description:
-      - Whether an index that fails ends the run. A full disk always does.
-    type: str
-    default: continue
-    choices: [continue, stop]
-  on_standby:
-    description:
-      - Whether the task fails on a standby, which repeats what its primary does, or does nothing there.
-    type: str
-    default: fail
-    choices: [fail, skip]
   fail_on_skipped:
     description:
       - The task fails when an index that needs work was skipped for one of these reasons. It also fails when an index
@@ -264,19 +224,9 @@ options:
     type: str
     default: changed
     choices: [changed, all, none]
-  state_dir:
-    description:
-      - The directory for the lock that keeps two runs on this host apart, and for the progress of the run
-        (C(progress/)). The default is C(/var/lib/upkeep) for root and C(upkeep) below the XDG state directory of any
-        other user.
-    type: path
-  run_id:
-    description:
-      - A name for the run. It stands in the lock and in C(application_name).
-    type: str
-    default: ""
 extends_documentation_fragment:
   - cadence.upkeep.postgres_connection
+  - cadence.upkeep.postgres_job
   - cadence.upkeep.attributes
   - cadence.upkeep.attributes.action_groups
 attributes:

@@ -35,13 +35,6 @@ options:
     type: str
     default: vacuum_analyze
     choices: [vacuum_analyze, vacuum, analyze, freeze, full]
-  databases:
-    description:
-      - The databases to work in, as names or shell patterns. V(*) is every one that accepts connections, without
-        templates.
-      - The default is O(login_db). The one with the oldest transactions comes first.
-    type: list
-    elements: str
   schemas:
     description:
       - Only tables in these schemas (names or shell patterns). A name that does not exist is an error.
@@ -157,16 +150,6 @@ options:
       - Tables of up to this many pages (8 KiB each) go several to one statement. V(0) gives each its own.
     type: int
     default: 128
-  window:
-    description:
-      - The maintenance window in which work may be done, such as V(02:00-05:00), V(sat,sun 22:00-04:00) or
-        V(first sun 02:00-05:00 Europe/Berlin). Without a zone it is in UTC. Its end is a O(time_limit) too.
-      - Outside it nothing is looked at, and the task is put off. Check mode shows the plan whatever the time.
-    type: str
-  time_limit:
-    description:
-      - Nothing new is started after this time, such as V(30m). What is left over is reported.
-    type: str
   hard_time_limit:
     description:
       - What still runs after this time is cancelled, and nothing new is started.
@@ -181,17 +164,6 @@ options:
       - How often a table that was locked is tried again, after everything else. With V(0) no lock is waited for at all.
     type: int
     default: 3
-  lock_retry_delay:
-    description:
-      - How long to wait before the second and each further round of such attempts.
-    type: str
-    default: 10s
-  statement_timeout:
-    description:
-      - How long one statement may take; V(0) is no limit. It is always set, because what is set for the role or the
-        database would end the work.
-    type: str
-    default: "0"
   synchronous_commit:
     description:
       - With V(off), the many small transactions of ANALYZE do not wait for the disk. A crash could lose statistics, and
@@ -243,18 +215,6 @@ options:
       - From PostgreSQL 16 on, the oldest transaction of the database is counted anew once, in the end. With V(true) it
         is not, with V(false) by each statement. PostgreSQL 16.
     type: bool
-  on_standby:
-    description:
-      - Whether a standby is an error, or is left with a remark.
-    type: str
-    default: fail
-    choices: [fail, skip]
-  on_error:
-    description:
-      - Whether a table that fails ends the run. A full disk always does.
-    type: str
-    default: continue
-    choices: [continue, stop]
   fail_on_skipped:
     description:
       - The task fails when a table that needs work was skipped for one of these reasons. It also fails when a table
@@ -346,18 +306,9 @@ options:
     type: str
     default: changed
     choices: [changed, all, none]
-  state_dir:
-    description:
-      - The directory for the lock that keeps two runs on this host apart. The default is C(/var/lib/upkeep) for root
-        and C(upkeep) below the XDG state directory of any other user.
-    type: path
-  run_id:
-    description:
-      - A name for the run. It stands in the lock and in C(application_name).
-    type: str
-    default: ""
 extends_documentation_fragment:
   - cadence.upkeep.postgres_connection
+  - cadence.upkeep.postgres_job
   - cadence.upkeep.attributes
   - cadence.upkeep.attributes.action_groups
 attributes:

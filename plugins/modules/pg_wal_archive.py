@@ -310,6 +310,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import utc_now
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.archive.argspec import ARGUMENT_SPEC, RULES
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.archive.options import subject_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.archive.run import clean
 
 
@@ -318,7 +319,7 @@ def main() -> None:
     try:
         cleaned = clean(module.params, utc_now(), check_mode=module.check_mode)
     except UpkeepError as error:
-        error.evidence["subject"] = module.params["name"] or ""
+        error.evidence["subject"] = subject_of(module.params)
         module.fail_json(**error.as_failure())
     result = cleaned.as_result()
     if module._diff:

@@ -26,6 +26,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import find_driver
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import Cluster as Sessions
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import Limits, read_server
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.disk import Disk, Setup
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.errors import ReadOnlyServer
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.progress import Watch
@@ -37,8 +38,6 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.e
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.model import Record
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.options import policy_of, run_options_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.plan import plan
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.disk import Disk
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.model import Setup
 from tests.bed.accounts import base_directory, server_account
 from tests.bed.postgres import Cluster, cache_directory, find_or_bring
 from tests.bed.standby import Standby

@@ -22,11 +22,10 @@ import pytest
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput, LockHeld
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import find_driver
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import Cluster as Sessions
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.disk import Setup, not_here
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.errors import ReadOnlyServer
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of, session_options_of
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.collect import read_setup
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.disk import not_here
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.model import Setup
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.setup import read_setup
 from tests.bed.errors import BedError
 from tests.bed.postgres import Cluster, cache_directory, find_or_bring
 from tests.bed.repack import bring_pg_repack

@@ -41,3 +41,13 @@ SESSION_OPTIONS: dict[str, Any] = {
     "state_dir": {"type": "path"},
     "run_id": {"type": "str", "default": ""},
 }
+
+# Shared by the modules that work on tables and indexes; the documentation is in the fragment postgres_job.
+JOB_OPTIONS: dict[str, Any] = {
+    "databases": {"type": "list", "elements": "str"},
+    "window": {"type": "str"},
+    "time_limit": {"type": "str"},
+    "lock_retry_delay": {"type": "str", "default": "10s"},
+    "on_standby": {"type": "str", "default": "fail", "choices": ["fail", "skip"]},
+    "on_error": {"type": "str", "default": "continue", "choices": ["continue", "stop"]},
+}

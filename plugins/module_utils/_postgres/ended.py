@@ -9,10 +9,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import DONE, FAILED, PLANNED, SKIPPED
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import (
+    DONE,
+    FAILED,
+    PLANNED,
+    SKIPPED,
+    Finding,
+    Severity,
+)
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import quote_name
 
 NAMED = 10
+NOTHING_EXAMINED = "pg.nothing_examined"
 ALL_LEFT = "nothing that needs work there could be worked on"
 
 
@@ -91,7 +101,54 @@ def is_all_left(numbers: Mapping[str, Any]) -> bool:
     return bool(numbers["skipped"]) and not any(numbers.get(status) for status in worked_on)
 
 
+class Place(Protocol):
+    """A database of a run. ``why`` it was left, and what ``filters`` choose among what is there."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def why(self) -> str: ...
+
+    @property
+    def filters(self) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True)
+class Left:
+    """A database that was left, and why."""
+
+    name: str
+    why: str
+    filters: tuple[str, ...] = ()
+
+
+def unexamined(label: str, what: str, places: Sequence[Place], found: Iterable[Finding]) -> list[Finding]:
+    """Return the finding of a run that met no *what* ("table") at all, unless *found* says already that it is blind."""
+    if any(finding.severity >= Severity.UNKNOWN for finding in found):
+        return []
+    looked = [one for one in places if not one.why]
+    evidence = {one.name: one.why for one in places[:NAMED]}
+    if looked:
+        patterns = dict.fromkeys(pattern for one in looked for pattern in one.filters)
+        message = f"no {what} of {_listed(quote_name(one.name) for one in looked)} is chosen by {_listed(patterns)}"
+        remedy = f"Correct the names and patterns that choose the {what}, or leave them out."
+    elif places:
+        left = ", ".join(f"{one_line(quote_name(one.name))} ({one.why})" for one in places[:NAMED])
+        message = f"every database was left: {left}"
+        remedy = "Let the role into those that matter (GRANT CONNECT ON DATABASE), or correct databases."
+    else:
+        message = "no database is chosen by databases"
+        remedy = "Correct databases; `psql -l` lists what there is."
+    message = f"{label}: nothing was examined, because {message}."
+    return [Finding(NOTHING_EXAMINED, label, Severity.UNKNOWN, message, {"databases": evidence}, remedy)]
+
+
+def _listed(names: Iterable[str]) -> str:
+    each = [one_line(name) for name in names]
+    return ", ".join(each[:NAMED]) if len(each) <= NAMED else f"{', '.join(each[:NAMED])} and {len(each) - NAMED} more"
+
+
 def names_of(records: Sequence[Told]) -> str:
     """Return the first subjects, and how many more there are."""
-    shown = ", ".join(record.subject for record in records[:NAMED])
-    return shown if len(records) <= NAMED else f"{shown} and {len(records) - NAMED} more"
+    return _listed(record.subject for record in records)

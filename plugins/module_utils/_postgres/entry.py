@@ -17,7 +17,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome impor
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import utc_now
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_duration
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.window import parse_window
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import limit_of
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import limit_of, place_of
 
 
 class Done(Protocol):
@@ -46,7 +46,7 @@ def run_job(module: AnsibleModule, job: Callable[..., Done]) -> None:
             params["time_limit"] = _shorter(params, left)
         done = job(params, now, check_mode=module.check_mode)
     except UpkeepError as error:
-        error.evidence["subject"] = params["name"] or ""
+        error.evidence["subject"] = place_of(params)
         module.fail_json(**error.as_failure())
     result = done.as_result()
     if module._diff:
@@ -78,7 +78,7 @@ def _shorter(params: Mapping[str, Any], left: float) -> str:
 
 def closed(params: Mapping[str, Any], now: datetime) -> Outcome:
     """Return the outcome of a run outside its window: nothing was looked at, and nothing was due."""
-    label = params["name"] or params["login_host"] or params.get("container") or "local"
+    label = place_of(params)
     limit = limit_of(params, "time_limit")
     evidence = {"window": params["window"], "time_limit": format_duration(limit) if limit else None}
     found = Finding(

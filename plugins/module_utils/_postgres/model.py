@@ -55,7 +55,8 @@ class ConnectionOptions:
         if self.service and not self.host:
             return f"service {self.service}"
         host = f"[{self.host}]" if ":" in self.host and "," not in self.host else self.host
-        return f"{host or 'local'}:{self.port}"
+        # Of several ports libpq takes the one that belongs to the host that answers.
+        return f"{host or 'local'}:{self.port}" if self.port is not None else host or "local"
 
 
 @dataclass(frozen=True)

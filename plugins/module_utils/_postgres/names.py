@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
+EVERYTHING = "*"
 _WILDCARDS = frozenset("*?[")
 
 
@@ -24,3 +25,8 @@ def is_exact(pattern: str) -> bool:
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
     return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def chosen_by(*filters: Iterable[str]) -> tuple[str, ...]:
+    """Return the names and patterns that choose among what is there: those that say more than "everything"."""
+    return tuple(pattern for patterns in filters for pattern in patterns if pattern != EVERYTHING)

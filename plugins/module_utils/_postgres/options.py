@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, MutableMapping
 from dataclasses import replace
 from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import parse_duration
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import (
     CONNECT_SECONDS,
@@ -51,6 +53,18 @@ def connection_of(params: Mapping[str, Any], environ: MutableMapping[str, str] |
         if name in extra:
             raise InvalidInput(f"connect_params holds {name}, which does not belong there.", remedy)
     _require_texts(params, extra)
+    given = _given(params, extra, environ)
+    if any(params.get(option) for option in _CONTAINER):
+        found = _in_container(params, given, environ)
+    elif given.service:
+        found = _by_service(given, environ)
+    else:
+        found = _by_environment(params, given, environ)
+    return replace(found, label=params["name"] or found.container or found.endpoint)
+
+
+def _given(params: Mapping[str, Any], extra: Mapping[str, Any], environ: Mapping[str, str]) -> ConnectionOptions:
+    """Return what was written out, the rest left open."""
     given = ConnectionOptions(
         label="",
         host=params["login_host"] or "",
@@ -68,13 +82,22 @@ def connection_of(params: Mapping[str, Any], environ: MutableMapping[str, str] |
     )
     if params["login_unix_socket"] and given.host in ("", "localhost"):
         given = replace(given, host=params["login_unix_socket"])
-    if any(params.get(option) for option in _CONTAINER):
-        found = _in_container(params, given, environ)
-    elif given.service:
-        found = _by_service(given, environ)
-    else:
-        found = _by_environment(params, given, environ)
-    return replace(found, label=params["name"] or found.container or found.endpoint)
+    return given
+
+
+def place_of(params: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> str:
+    """Return what to call the server of a failure, which may come before anybody knows where it is. Never raises.
+
+    It is the name that the user gave, else the container, the service or the address that is meant.
+    """
+    if params["name"]:
+        return str(params["name"])
+    container, project, service = (params.get(option) or "" for option in _CONTAINER)
+    if container or project or service:
+        return f"container {container}" if container else f"service {service or '?'} of {project or '?'}"
+    environ = os.environ if environ is None else environ
+    given = _given(params, dict(params["connect_params"] or {}), environ)
+    return one_line(given.endpoint if given.service else _by_environment(params, given, environ).endpoint)
 
 
 def _require_texts(params: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
@@ -83,7 +106,10 @@ def _require_texts(params: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
     for option, value in {**named, **extra}.items():
         text = value if isinstance(value, str) else ""
         if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-            raise InvalidInput(f"{option} has a character that cannot be sent: a zero byte, or half of another.")
+            raise InvalidInput(
+                f"{option} has a character that cannot be sent: a zero byte, or half of another.",
+                "Write it anew: it was cut, or came from a file in another encoding.",
+            )
 
 
 def _by_environment(
@@ -93,11 +119,11 @@ def _by_environment(
     port, extra = given.port, given.params
     if port is None:
         named = environ.get("PGPORT", "")
-        port = DEFAULT_PORT if not named else int(named) if named.isdigit() else None
+        port = DEFAULT_PORT if not named else int(named) if named.isdecimal() else None
     return replace(
         given,
         host=str(extra.get("host") or given.host or environ.get("PGHOST", "")),
-        port=int(extra["port"]) if str(extra.get("port", "")).isdigit() else port,
+        port=int(extra["port"]) if str(extra.get("port", "")).isdecimal() else port,
         # An empty name that was written out is libpq's own default: the account that runs the task.
         user=str(extra.get("user") or _open(params, "login_user", environ.get("PGUSER"), DEFAULT_USER)),
         database=given.database or environ.get("PGDATABASE") or DEFAULT_DATABASE,
@@ -204,6 +230,9 @@ def limit_of(params: Mapping[str, Any], option: str) -> float | None:
 
 
 def require_at_least(params: Mapping[str, Any], option: str, least: float) -> None:
-    """Raise ``InvalidInput`` when the number in *option* is less than *least*."""
-    if params[option] < least:
-        raise InvalidInput(f"{option} is {params[option]}; it cannot be less than {least:g}.")
+    """Raise ``InvalidInput`` when the number in *option* is less than *least*, or is none that can be counted with."""
+    if not least <= params[option] < math.inf:
+        raise InvalidInput(
+            f"{option} is {params[option]}; it cannot be less than {least:g}.",
+            f"Give {option} as {least:g} or more, or leave it out.",
+        )

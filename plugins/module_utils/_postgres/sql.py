@@ -145,6 +145,38 @@ def owned_settings_query(count: int) -> str:
     return f"{BACKEND_QUERY}, {apply}"
 
 
+# The largest setting of a time that a server takes.
+MOST_MILLISECONDS = 2**31 - 1
+
+
 def milliseconds(seconds: float) -> str:
-    """Return *seconds* as PostgreSQL's milliseconds; something above 0 never becomes 0, which would be no limit."""
-    return str(max(1, round(seconds * 1000))) if seconds > 0 else "0"
+    """Return *seconds* as PostgreSQL's milliseconds; something above 0 never becomes 0, which would be no limit.
+
+    More than the server takes, 24 days, is as good as what it takes.
+    """
+    return str(min(max(1, round(seconds * 1000)), MOST_MILLISECONDS)) if seconds > 0 else "0"
+
+
+# Where the server's files are, and what tells them from those of a copy, as far as the role may know it.
+IDENTITY_QUERY = """
+SELECT (SELECT s.setting FROM pg_settings s WHERE s.name = 'data_directory'),
+       (SELECT c.system_identifier FROM pg_control_system() c), {mark}, pg_backend_pid()
+"""
+# One row: what decides what a rewrite needs.
+SETUP_QUERY = """
+SELECT current_setting('wal_level'),
+       current_setting('archive_mode') <> 'off' OR EXISTS (SELECT FROM pg_replication_slots)
+         OR pg_size_bytes(current_setting('wal_keep_size')) > 0,
+       pg_size_bytes(current_setting('max_wal_size')), pg_size_bytes(current_setting('maintenance_work_mem')),
+       coalesce((SELECT array_agg(t.oid::int8) FROM pg_tablespace t WHERE quote_ident(t.spcname) = ANY
+                  (regexp_split_to_array(current_setting('temp_tablespaces'), '\\s*,\\s*'))), '{}'),
+       (SELECT d.dattablespace::int8 FROM pg_database d WHERE d.datname = current_database()),
+       coalesce(current_setting('max_repack_replication_slots', true)::int, 0),
+       coalesce((SELECT x.extversion FROM pg_extension x WHERE x.extname = 'pg_repack'), '')
+"""
+MAY_READ_QUERY = "SELECT has_function_privilege('pg_read_file(text)', 'EXECUTE')"
+
+
+def identity_query(may_read: bool) -> str:
+    """Return the query about the server's files. *may_read* is whether the role may read one of them."""
+    return IDENTITY_QUERY.format(mark="pg_read_file('postmaster.pid')" if may_read else "NULL::text")

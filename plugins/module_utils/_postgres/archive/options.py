@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import parse_size
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.archive.model import Consumer, Options
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.archive.names import (
@@ -22,6 +23,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model imp
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import (
     connection_of,
     limit_of,
+    place_of,
     require_at_least,
 )
 
@@ -67,6 +69,13 @@ def options_of(params: Mapping[str, Any], label: str) -> Options:
         run_id=params["run_id"],
         state_dir=params["state_dir"],
     )
+
+
+def subject_of(params: Mapping[str, Any]) -> str:
+    """Return what a failure is about: the name that was given, else the server, or the archive where none is asked."""
+    if params["name"] or params["ask_server"]:
+        return place_of(params)
+    return one_line(params["path"])
 
 
 def require_absolute(path: str) -> None:

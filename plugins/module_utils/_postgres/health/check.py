@@ -14,6 +14,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec impor
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import PREFERENCE, find_driver
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import Cluster
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Left, unexamined
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.argspec import ARGUMENT_SPEC
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.collect import collect
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.evaluate import (
@@ -43,10 +44,13 @@ def check(params: Mapping[str, Any], now: datetime, drivers: Sequence[str] = PRE
     snapshot = collect(cluster, options, policy)
     verdicts = evaluate(snapshot, policy)
     problems = [each.finding for verdict in verdicts.values() for each in verdict.problems]
+    subjects, found = examined(snapshot, policy), [*problems, *unreachable(snapshot)]
+    if not subjects:
+        found += unexamined(snapshot.label, "part", [Left(name, why) for name, why in snapshot.left], found)
     return Outcome(
         domain="pg",
-        examined=examined(snapshot, policy),
-        findings=[*problems, *unreachable(snapshot)],
+        examined=subjects,
+        findings=found,
         observed_at=now,
         metrics=[each for verdict in verdicts.values() for each in verdict.metrics],
         seconds=time.monotonic() - started,

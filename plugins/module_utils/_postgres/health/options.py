@@ -42,7 +42,9 @@ def policy_of(params: Mapping[str, Any]) -> Policy:
     for option in ("cache_hit_min_blocks", "xmin_age", "slow_query_min_calls", "archive_ready_warning", "top"):
         require_at_least(params, option, 0)
     if not 0.0 < params["bloat_ratio"] <= 1.0:
-        raise InvalidInput(f"bloat_ratio is {params['bloat_ratio']:g}; it is a share above 0, 1 at the most.")
+        raise InvalidInput(
+            f"bloat_ratio is {params['bloat_ratio']:g}; it is a share above 0, 1 at the most.", "Write 50 % as 0.5."
+        )
     return Policy(
         parts=parts_of(params["subset"]),
         ignore=tuple(params["ignore"]),
@@ -84,7 +86,9 @@ def run_options_of(params: Mapping[str, Any]) -> RunOptions:
         raise InvalidInput("databases is an empty list.", "Name the databases, write ['*'], or leave the option out.")
     for option in ("statement_timeout", "time_limit"):
         if seconds_of(params, option) <= 0:
-            raise InvalidInput(f"{option} is {params[option]}; a check that may take for ever is none.")
+            raise InvalidInput(
+                f"{option} is {params[option]}; a check that may take for ever is none.", "Write it like 30s."
+            )
     return RunOptions(
         databases=tuple(params["databases"] or ()),
         time_limit=seconds_of(params, "time_limit"),

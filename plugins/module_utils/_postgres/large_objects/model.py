@@ -181,6 +181,11 @@ class Record:
     planned: int = 0
     unlinked: Unlinked | None = None
 
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """Nothing chooses among the objects of a database: all of them are looked at."""
+        return ()
+
     def as_dict(self) -> dict[str, Any]:
         look = self.look
         orphans = look.orphans if look is not None else None

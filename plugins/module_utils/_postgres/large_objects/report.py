@@ -11,7 +11,7 @@ from datetime import datetime
 from ansible_collections.cadence.upkeep.plugins.module_utils._core import finding as core
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Action, Finding, Metric
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Ended
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Ended, unexamined
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.large_objects.evaluate import evaluate, failure
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.large_objects.model import (
     ABSENT,
@@ -33,10 +33,14 @@ def report(
     seconds: float,
 ) -> Ended:
     """Return the result; *findings* are those that the databases themselves do not tell."""
+    examined = [record.look.subject for record in records if record.look is not None]
+    found = [*findings, *(finding for record in records for finding in evaluate(record, options))]
+    if not examined:
+        found += unexamined(label, "large object", records, found)
     outcome = Outcome(
         domain="pg",
-        examined=[record.look.subject for record in records if record.look is not None],
-        findings=[*findings, *(finding for record in records for finding in evaluate(record, options))],
+        examined=examined,
+        findings=found,
         observed_at=now,
         actions=[action for record in records for action in _actions(record)],
         metrics=[metric for record in records for metric in _metrics(label, record)],

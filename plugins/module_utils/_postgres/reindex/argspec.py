@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.argspec import (
     CONNECTION_OPTIONS,
+    JOB_OPTIONS,
     SESSION_OPTIONS,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.model import (
@@ -18,7 +19,6 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.m
     PLAIN,
     REPORTS,
     SKIP_REASONS,
-    STANDBY_CHOICES,
 )
 
 _NAMES: dict[str, Any] = {"type": "list", "elements": "str", "default": []}
@@ -26,7 +26,7 @@ _NAMES: dict[str, Any] = {"type": "list", "elements": "str", "default": []}
 ARGUMENT_SPEC: dict[str, Any] = {
     **CONNECTION_OPTIONS,
     **SESSION_OPTIONS,
-    "databases": {"type": "list", "elements": "str"},
+    **JOB_OPTIONS,
     "schemas": _NAMES,
     "exclude_schemas": _NAMES,
     "tables": _NAMES,
@@ -45,19 +45,14 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "skip_unsafe_minor": {"type": "bool", "default": True},
     "tablespace": {"type": "str"},
     "jobs": {"type": "int", "default": 1},
-    "window": {"type": "str"},
-    "time_limit": {"type": "str"},
     "hard_time_limit": {"type": "str"},
     # What is right depends on the method: see options.py.
     "lock_timeout": {"type": "str"},
     "lock_retries": {"type": "int", "default": 3},
-    "lock_retry_delay": {"type": "str", "default": "10s"},
     "blocker_age": {"type": "str", "default": "5m"},
     "disk_headroom": {"type": "float", "default": 1.2},
     "free_bytes": {"type": "str"},
     "force_without_disk_check": {"type": "bool", "default": False},
-    "on_error": {"type": "str", "default": "continue", "choices": ["continue", "stop"]},
-    "on_standby": {"type": "str", "default": "fail", "choices": list(STANDBY_CHOICES)},
     "fail_on_skipped": {"type": "list", "elements": "str", "default": ["permission"], "choices": list(SKIP_REASONS)},
     "report": {"type": "str", "default": "changed", "choices": list(REPORTS)},
 }

@@ -11,11 +11,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_size
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.disk import (
+    WAL_DIRECTORY,
+    Disk,
+    Portion,
+    Setup,
+    Space,
+    shortage,
+)
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.model import DROP, RunOptions, Skip, Step
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.plan import is_trusted
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.disk import WAL_DIRECTORY, Disk
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.model import Portion, Setup, Space
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.plan import shortage
 
 # A rebuild that needs no more than this is done where nobody knows what is free: a server with less is lost anyway.
 UNCHECKED_BYTES = 256 * 1024**2

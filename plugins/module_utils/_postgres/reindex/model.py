@@ -13,13 +13,13 @@ from typing import Any
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.bloat.model import Estimate
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder, SessionOptions, quote_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.names import chosen_by
 
 CONCURRENTLY, PLAIN = "concurrently", "plain"
 REBUILD, DROP, ANALYZE = "rebuild", "drop", "analyze"
 INVALID_CHOICES = (REBUILD, DROP, "report")
 BLOAT_METHODS = ("auto", "estimate", "exact")
 REPORTS = ("changed", "all", "none")
-STANDBY_CHOICES = ("fail", "skip")
 
 DONE, PLANNED, SKIPPED, FAILED = "done", "planned", "skipped", "failed"
 
@@ -74,6 +74,11 @@ class Policy:
     invalid: str = REBUILD
     concurrently: bool = True
     skip_unsafe_minor: bool = True
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """What chooses among the indexes that there are."""
+        return chosen_by(self.schemas, self.tables, self.indexes)
 
 
 @dataclass(frozen=True)

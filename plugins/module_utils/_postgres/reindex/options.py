@@ -43,7 +43,10 @@ def policy_of(params: Mapping[str, Any]) -> Policy:
         )
     least, most = size_of(params, "min_size"), size_of(params, "max_size") if params["max_size"] else None
     if most is not None and most < least:
-        raise InvalidInput(f"max_size ({params['max_size']}) is smaller than min_size ({params['min_size']}).")
+        raise InvalidInput(
+            f"max_size ({params['max_size']}) is smaller than min_size ({params['min_size']}).",
+            "No index is as small as the one and as large as the other: correct one of them.",
+        )
     return Policy(
         always=params["when"] == "always",
         schemas=tuple(params["schemas"]),
@@ -68,7 +71,10 @@ def run_options_of(params: Mapping[str, Any]) -> RunOptions:
     """Return how the work is to be done. Raises ``InvalidInput`` naming the option that makes no sense."""
     require_at_least(params, "jobs", 1)
     if params["jobs"] > _MOST_JOBS:
-        raise InvalidInput(f"jobs is {params['jobs']}; at most {_MOST_JOBS} connections make sense.")
+        raise InvalidInput(
+            f"jobs is {params['jobs']}; at most {_MOST_JOBS} connections make sense.",
+            "Give about as many as the server has processors.",
+        )
     require_at_least(params, "lock_retries", 0)
     require_at_least(params, "disk_headroom", 1)
     soft, hard = limit_of(params, "time_limit"), limit_of(params, "hard_time_limit")

@@ -21,6 +21,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended imp
     is_all_left,
     shortened,
     status_of,
+    unexamined,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import ConnectionOptions, Holder, Server
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.disk import Room
@@ -54,12 +55,16 @@ _REFRESHES = "its statistics are old, and doubtful estimates of its indexes rest
 class Looked:
     """One database of the run: its plan and what came of it, or (``why``) the reason for which it was left.
 
+    ``filters`` are what chooses among what is there: a database without any of it was looked at all the same, one in
+    which they choose nothing was not.
+
     ``held`` is the error when another run is at work there. ``analyses`` are the tables whose statistics were (in
     check mode: would be) refreshed first, with the seconds that took.
     """
 
     name: str
     why: str = ""
+    filters: tuple[str, ...] = ()
     held: LockHeld | None = None
     server: Server | None = None
     room: Room | None = None
@@ -79,11 +84,12 @@ class Looked:
 
     @property
     def subjects(self) -> list[str]:
-        """Every index that was looked at, healthy ones too."""
+        """Every index that was looked at, healthy ones too; the database itself where there is none."""
         if self.snapshot is None:
             return []
         indexes = [step.index for step in self.plan.steps] + [skip.index for skip in self.plan.skipped]
-        return [self.snapshot.subject_of(index) for index in (*indexes, *self.plan.healthy)]
+        subjects = [self.snapshot.subject_of(index) for index in (*indexes, *self.plan.healthy)]
+        return subjects or ([] if self.filters else [self.snapshot.subject])
 
 
 def report(
@@ -103,10 +109,14 @@ def report(
     indexes = _listed(options.report, troubled, fine, databases)
     shown = shortened(*indexes, LISTED)
     steps = shortened(troubled, fine, LISTED)
+    examined = [*(one.subject for one in extra), *(subject for one in databases for subject in one.subjects)]
+    found = [*extra, *(finding for one in databases for finding in one.findings)]
+    if not examined:
+        found += unexamined(connection.label, "index", databases, found)
     outcome = Outcome(
         domain="pg",
-        examined=[*(one.subject for one in extra), *(subject for one in databases for subject in one.subjects)],
-        findings=[*extra, *(finding for one in databases for finding in one.findings)],
+        examined=examined,
+        findings=found,
         observed_at=now,
         actions=[*(action for one in databases for action in _refreshed(one)), *map(_action, steps)],
         metrics=[metric for one in databases for metric in _metrics(connection.label, one)],

@@ -39,6 +39,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster i
     require_primary,
     take_lock,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.disk import find
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Ended
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder, Server, quote_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
@@ -62,8 +63,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.m
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.options import policy_of, run_options_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.plan import phases, plan, unknown_names
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.report import Looked, report
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.collect import read_setup
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.disk import find
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.setup import read_setup
 
 _STANDBY = "the server is a standby (on_standby: skip)"
 
@@ -144,6 +144,7 @@ def _look_into(
     steps, short = room.within(wanted.steps)
     return Looked(
         name,
+        filters=policy.filters,
         server=server,
         room=room,
         tablespace=tablespace,

@@ -28,6 +28,13 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster i
     lost,
     read_holders,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.disk import (
+    WAL_DIRECTORY,
+    Disk,
+    Portion,
+    Setup,
+    shortage,
+)
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.failures import (
     CONNECTION_CLASSES,
     FAIL,
@@ -42,7 +49,6 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.c
     read_estimates,
     read_facts,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.disk import WAL_DIRECTORY, Disk
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.model import (
     FULL,
     PG_REPACK,
@@ -51,9 +57,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.m
     Applied,
     Attempt,
     Facts,
-    Portion,
     RewritePolicy,
-    Setup,
     Target,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.pg_repack import Client, repack
@@ -62,7 +66,6 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.p
     TRUSTED,
     directories,
     need_of,
-    shortage,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.sql import milliseconds, settings_query
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.collect import read_counters

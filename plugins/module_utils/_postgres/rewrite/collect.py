@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import ServerError, Session
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.bloat.collect import confirm, read_bloat
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.bloat.model import ESTIMATE, TOAST, Estimate
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.disk import Setup
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import BLOCK_SIZE, Server
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite import sql
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.model import (
@@ -20,50 +21,12 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.m
     Index,
     Leftovers,
     RewritePolicy,
-    Setup,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.plan import combined, passes
 
 LOCK_NOT_AVAILABLE = "55P03"
-_DEFAULT_TABLESPACE = 1663
 # The time of a file comes from a clock that ticks coarsely.
 _CLOCK_SECONDS = 1.0
-
-
-def read_setup(session: Session) -> Setup:
-    """Return what of the server's settings decides about a rewrite, as far as the role may know it."""
-    wal_level, keeps, most_wal, memory, spaces, default, slots, extension = session.rows(sql.SETUP_QUERY)[0]
-    directory, identifier, mark, pid = _read_identity(session)
-    return Setup(
-        directory=directory or "",
-        # bigint is signed, the file's number is not.
-        identifier=int(identifier or 0) % 2**64,
-        mark=mark or "",
-        pid=pid,
-        wal_level=wal_level,
-        keeps_wal=keeps,
-        max_wal_size=most_wal,
-        work_memory=memory,
-        temporary=tuple(dict.fromkeys(map(_temporary, spaces or [default]))),
-        repack_slots=slots,
-        repack_extension=extension,
-    )
-
-
-def _read_identity(session: Session) -> tuple[str | None, int | None, str | None, int]:
-    """Return what is known of the server's files; a managed service may keep any of it to itself."""
-    try:
-        may_read = bool(session.rows(sql.MAY_READ_QUERY)[0][0])
-        directory, identifier, mark, pid = session.rows(sql.identity_query(may_read))[0]
-    except ServerError:
-        if session.lost:
-            raise
-        return None, None, None, session.pid
-    return directory, identifier, mark, pid
-
-
-def _temporary(tablespace: int) -> str:
-    return "base/pgsql_tmp" if tablespace == _DEFAULT_TABLESPACE else f"pg_tblspc/{tablespace}"
 
 
 def read_facts(session: Session, server: Server, oids: Iterable[int], setup: Setup) -> dict[int, Facts]:

@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_size
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.bloat.model import Estimate
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.disk import Portion
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import BLOCK_SIZE, Holder, instant
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import (
     SKIP_REASONS as VACUUM_SKIP_REASONS,
@@ -100,55 +101,6 @@ class Facts:
     @property
     def bytes(self) -> int:
         return sum(self.sizes)
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What of the server's settings decides what a rewrite needs. Sizes are bytes.
-
-    ``directory`` is its data directory, empty when the role may not know it; ``identifier`` its system identifier.
-    ``mark`` is what its postmaster.pid holds, empty when the role may not read that; ``pid`` is the process of our
-    session.
-    ``keeps_wal`` says that something may keep WAL for longer than a checkpoint.
-    """
-
-    directory: str = ""
-    identifier: int = 0
-    mark: str = ""
-    pid: int = 0
-    wal_level: str = "replica"
-    keeps_wal: bool = True
-    max_wal_size: int = 0
-    work_memory: int = 0
-    temporary: tuple[str, ...] = ()
-    repack_slots: int = 0
-    repack_extension: str = ""
-
-    @property
-    def logs(self) -> bool:
-        return self.wal_level != "minimal"
-
-
-@dataclass(frozen=True)
-class Portion:
-    """Bytes that a rewrite needs for one thing in one directory (relative to the data directory)."""
-
-    what: str
-    directory: str
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Space:
-    """How much is free: by directory the file system it is on, by file system the bytes; or ``why`` that is unknown."""
-
-    places: Mapping[str, str] = field(default_factory=dict)
-    free: Mapping[str, int] = field(default_factory=dict)
-    why: str = ""
-
-    @property
-    def known(self) -> bool:
-        return not self.why
 
 
 @dataclass(frozen=True)

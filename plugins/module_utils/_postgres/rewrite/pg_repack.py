@@ -22,7 +22,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import ServerError, arguments
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster import Cluster
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.model import Setup
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.disk import Setup
 
 _PLACES = ("/usr/lib/postgresql/*/bin/pg_repack", "/usr/pgsql-*/bin/pg_repack", "/usr/local/pgsql/bin/pg_repack")
 _LOOK_SECONDS = 10.0

@@ -11,20 +11,23 @@ from dataclasses import replace
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_size
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.bloat.model import Estimate
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.disk import (
+    WAL_DIRECTORY,
+    Portion,
+    Setup,
+    Space,
+    shortage,
+)
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.names import is_exact
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.disk import WAL_DIRECTORY
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.model import (
     FULL,
     PG_REPACK,
     REPACK,
     Facts,
     Left,
-    Portion,
     RewritePlan,
     RewritePolicy,
-    Setup,
-    Space,
     Target,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import Reason, Snapshot, Table
@@ -231,24 +234,6 @@ def need_of(facts: Facts, trusted: Estimate | None, setup: Setup) -> tuple[Porti
         kept = written if setup.keeps_wal else min(written, setup.max_wal_size)
         portions.append(Portion("WAL", WAL_DIRECTORY, kept))
     return tuple(portion for portion in portions if portion.bytes)
-
-
-def shortage(need: Sequence[Portion], space: Space, headroom: float, reserved: Mapping[str, int] | None = None) -> str:
-    """Return what is missing where, in a sentence; empty when *need* times *headroom* fits into what is free."""
-    sums: dict[str, int] = {}
-    for portion in need:
-        place = space.places.get(portion.directory, portion.directory)
-        sums[place] = sums.get(place, 0) + portion.bytes
-    for place, size in sums.items():
-        free = space.free.get(place, 0) - (reserved or {}).get(place, 0)
-        wanted = int(size * headroom)
-        if wanted > free:
-            directories = dict.fromkeys(one.directory for one in need if space.places.get(one.directory) == place)
-            return (
-                f"it needs {format_size(wanted)} ({headroom:g} x {format_size(size)}), and {format_size(max(0, free))} "
-                f"are free for {', '.join(directories)}"
-            )
-    return ""
 
 
 def _within(wanted: Sequence[Target], policy: RewritePolicy, space: Space) -> tuple[list[Target], list[Left]]:

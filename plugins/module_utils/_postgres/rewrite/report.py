@@ -20,6 +20,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended imp
     Ended,
     is_all_left,
     status_of,
+    unexamined,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import ConnectionOptions, Holder
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.evaluate import (
@@ -62,12 +63,16 @@ _ACTION_STATUS = {
 class Looked:
     """One database of the run: its plan and what came of it, or (``why``) the reason for which it was left.
 
+    ``filters`` are what chooses among what is there: a database without any of it was looked at all the same, one in
+    which they choose nothing was not.
+
     ``held`` is the error when another run is at work there, ``lost`` the one that ended the work early; ``slots`` are
     the connections the server has left.
     """
 
     name: str
     why: str = ""
+    filters: tuple[str, ...] = ()
     held: LockHeld | None = None
     lost: UpkeepError | None = None
     slots: int = 0
@@ -86,11 +91,12 @@ class Looked:
 
     @property
     def subjects(self) -> list[str]:
-        """Every table that was looked at, healthy ones too."""
+        """Every table that was looked at, healthy ones too; the database itself where there is none."""
         if self.snapshot is None:
             return [finding.subject for finding in self.findings]
         tables = [target.table for target in self.plan.targets] + [left.table for left in self.plan.left]
-        return [self.snapshot.subject_of(table) for table in [*tables, *self.plan.healthy]]
+        subjects = [self.snapshot.subject_of(table) for table in [*tables, *self.plan.healthy]]
+        return subjects or ([] if self.filters else [self.snapshot.subject])
 
 
 def report(
@@ -109,10 +115,14 @@ def report(
     fine = [record for record in records if record.status in (DONE, PLANNED)]
     listed = [] if options.report == "none" else troubled + fine + _others(options.report, databases)
     steps = (troubled + fine)[:LISTED]
+    examined = [subject for one in databases for subject in one.subjects]
+    found = [finding for one in databases for finding in one.findings]
+    if not examined:
+        found += unexamined(connection.label, "table", databases, found)
     outcome = Outcome(
         domain="pg",
-        examined=[subject for one in databases for subject in one.subjects],
-        findings=[finding for one in databases for finding in one.findings],
+        examined=examined,
+        findings=found,
         observed_at=now,
         actions=[_action(record) for record in steps],
         metrics=[metric for one in databases for metric in _metrics(connection.label, one)],

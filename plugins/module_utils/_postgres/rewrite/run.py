@@ -39,6 +39,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.cluster i
     require_primary,
     take_lock,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.disk import find
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Ended
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder, Server, quote_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
@@ -48,9 +49,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.c
     read_estimates,
     read_facts,
     read_leftovers,
-    read_setup,
 )
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.disk import find
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.evaluate import evaluate, judge
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.model import (
     PG_REPACK,
@@ -74,6 +73,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.s
     analyze_statement,
     rewrite_statement,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.setup import read_setup
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.collect import read_tables
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import RunOptions, Snapshot
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.options import run_options_of
@@ -183,6 +183,7 @@ class _Job:
         here = [holder for holder in holders if holder.database in ("", name)]
         return Looked(
             name,
+            filters=self._policy.tables.filters,
             slots=server.free_slots,
             snapshot=snapshot,
             plan=plan(snapshot, self._policy, facts, estimates, setup, space, here, client.why),

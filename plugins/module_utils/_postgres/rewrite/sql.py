@@ -15,25 +15,6 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.sq
 REPACK_SINCE = 190000
 MAINTAIN_PRIVILEGE = 170000
 
-# Where the server's files are, and what tells them from those of a copy, as far as the role may know it.
-IDENTITY_QUERY = """
-SELECT (SELECT s.setting FROM pg_settings s WHERE s.name = 'data_directory'),
-       (SELECT c.system_identifier FROM pg_control_system() c), {mark}, pg_backend_pid()
-"""
-# One row: what decides what a rewrite needs.
-SETUP_QUERY = """
-SELECT current_setting('wal_level'),
-       current_setting('archive_mode') <> 'off' OR EXISTS (SELECT FROM pg_replication_slots)
-         OR pg_size_bytes(current_setting('wal_keep_size')) > 0,
-       pg_size_bytes(current_setting('max_wal_size')), pg_size_bytes(current_setting('maintenance_work_mem')),
-       coalesce((SELECT array_agg(t.oid::int8) FROM pg_tablespace t WHERE quote_ident(t.spcname) = ANY
-                  (regexp_split_to_array(current_setting('temp_tablespaces'), '\\s*,\\s*'))), '{}'),
-       (SELECT d.dattablespace::int8 FROM pg_database d WHERE d.datname = current_database()),
-       coalesce(current_setting('max_repack_replication_slots', true)::int, 0),
-       coalesce((SELECT x.extversion FROM pg_extension x WHERE x.extname = 'pg_repack'), '')
-"""
-MAY_READ_QUERY = "SELECT has_function_privilege('pg_read_file(text)', 'EXECUTE')"
-
 # How tables are stored, without the lock on any of them. Nothing that a rewrite would wait for is waited for here.
 FACTS_QUERY = """
 SELECT c.oid::int8, format('%%I.%%I', n.nspname, c.relname), coalesce(pg_relation_filenode(c.oid), 0)::int8,
@@ -154,11 +135,6 @@ WHERE t.tgname IN ('repack_trigger', 'z_repack_trigger') AND NOT t.tgisinternal
                     AND (a.application_name ~ 'repack' OR a.query ~ 'repack[.]'))
 ORDER BY 1
 """
-
-
-def identity_query(may_read: bool) -> str:
-    """Return the query about the server's files. *may_read* is whether the role may read one of them."""
-    return IDENTITY_QUERY.format(mark="pg_read_file('postmaster.pid')" if may_read else "NULL::text")
 
 
 def facts_query(version: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.argspec import (
     CONNECTION_OPTIONS,
+    JOB_OPTIONS,
     SESSION_OPTIONS,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.argspec import REWRITE_OPTIONS
@@ -23,9 +24,9 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.mo
 ARGUMENT_SPEC: dict[str, Any] = {
     **CONNECTION_OPTIONS,
     **SESSION_OPTIONS,
+    **JOB_OPTIONS,
     **REWRITE_OPTIONS,
     "mode": {"type": "str", "default": "vacuum_analyze", "choices": list(MODES)},
-    "databases": {"type": "list", "elements": "str"},
     "schemas": {"type": "list", "elements": "str", "default": []},
     "exclude_schemas": {"type": "list", "elements": "str", "default": []},
     "tables": {"type": "list", "elements": "str", "default": []},
@@ -44,11 +45,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "skip_if_vacuumed_within": {"type": "str"},
     "jobs": {"type": "int", "default": 1},
     "batch_pages": {"type": "int", "default": 128},
-    "window": {"type": "str"},
-    "time_limit": {"type": "str"},
     "hard_time_limit": {"type": "str"},
     "lock_retries": {"type": "int", "default": 3},
-    "lock_retry_delay": {"type": "str", "default": "10s"},
     "cost_delay": {"type": "str"},
     "cost_limit": {"type": "int"},
     "buffer_usage_limit": {"type": "str"},
@@ -59,8 +57,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "process_toast": {"type": "bool"},
     "disable_page_skipping": {"type": "bool"},
     "skip_database_stats": {"type": "bool"},
-    "on_standby": {"type": "str", "default": "fail", "choices": ["fail", "skip"]},
-    "on_error": {"type": "str", "default": "continue", "choices": ["continue", "stop"]},
     "fail_on_skipped": {
         "type": "list",
         "elements": "str",

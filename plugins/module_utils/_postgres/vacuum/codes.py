@@ -115,7 +115,7 @@ CODES: Mapping[str, Code] = {
         "Follow the step that the finding names, or leave the database out of databases.",
     ),
     "pg.nothing_examined": Code(
-        "No table was looked at, because the filters leave none.",
-        "Correct databases, schemas and tables, or leave the cluster out of the host's postgres_clusters.",
+        "No table or index was looked at, because the filters leave none, or nobody was let into a database.",
+        "Correct databases, schemas, tables and indexes, or let the role in, as the finding says.",
     ),
 }

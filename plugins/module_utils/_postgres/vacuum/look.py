@@ -149,7 +149,7 @@ def _look_into_all(
     """Look into each of *databases*. *session* is the one that we have; what cannot be entered is a finding."""
     looked: list[Looked] = []
     for database in databases:
-        asked = Looked(database.name, policy=policy, options=options, ages=_ages_of(database))
+        asked = Looked(database.name, filters=policy.filters, policy=policy, options=options, ages=_ages_of(database))
         if _is_emergency(database, policy):
             asked = _alarmed(asked)
         again = any(one.snapshot is not None for one in looked)

@@ -21,6 +21,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model imp
     instant,
     quote_name,
 )
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.names import chosen_by
 
 VACUUM, FREEZE, ANALYZE = "vacuum", "freeze", "analyze"
 MODES = ("vacuum_analyze", "vacuum", "analyze", "freeze", "full")
@@ -102,6 +103,11 @@ class Policy:
     heap: bool = True
     toast: bool = True
     emergency: bool | None = None
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """What chooses among the tables that there are."""
+        return chosen_by(self.schemas, self.tables)
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,10 @@ def run_options_of(params: Mapping[str, Any]) -> RunOptions:
     """Return how the work is to be done. Raises ``InvalidInput`` naming the option that makes no sense."""
     require_at_least(params, "jobs", 1)
     if params["jobs"] > _MOST_JOBS:
-        raise InvalidInput(f"jobs is {params['jobs']}; at most {_MOST_JOBS} connections make sense.")
+        raise InvalidInput(
+            f"jobs is {params['jobs']}; at most {_MOST_JOBS} connections make sense.",
+            "Give about as many as the server has processors.",
+        )
     for option in ("batch_pages", "lock_retries"):
         require_at_least(params, option, 0)
     soft, hard = limit_of(params, "time_limit"), limit_of(params, "hard_time_limit")
@@ -110,7 +113,10 @@ def manner_of(params: Mapping[str, Any]) -> Manner:
     """Return the options of the statements. Raises ``InvalidInput`` for what no server takes."""
     workers = params["parallel"]
     if workers is not None and not 0 <= workers <= _MOST_WORKERS:
-        raise InvalidInput(f"parallel is {workers}; it is a number of workers between 0 (none) and {_MOST_WORKERS}.")
+        raise InvalidInput(
+            f"parallel is {workers}; it is a number of workers between 0 (none) and {_MOST_WORKERS}.",
+            "Leave it out: then the server decides, by the indexes of each table.",
+        )
     return Manner(
         index_cleanup=params["index_cleanup"],
         truncate=params["truncate"],
@@ -134,7 +140,10 @@ def _buffers_of(params: Mapping[str, Any]) -> int | None:
         raise InvalidInput(f"buffer_usage_limit: {error.message}", error.remedy) from None
     least, most = _BUFFER_KIB
     if size and not least * 1024 <= size <= most * 1024:
-        raise InvalidInput(f"buffer_usage_limit is {written}; it is 0 (no limit), or between 128KiB and 16GiB.")
+        raise InvalidInput(
+            f"buffer_usage_limit is {written}; it is 0 (no limit), or between 128KiB and 16GiB.",
+            "Leave it out: then the server's vacuum_buffer_usage_limit counts.",
+        )
     return size // 1024
 
 
@@ -144,12 +153,18 @@ def _settings_of(params: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     if params["cost_delay"] is not None:
         delay = seconds_of(params, "cost_delay")
         if delay > _MOST_COST_DELAY:
-            raise InvalidInput(f"cost_delay is {params['cost_delay']}; it is at most 100ms.")
+            raise InvalidInput(
+                f"cost_delay is {params['cost_delay']}; it is at most 100ms.",
+                "For less load, lower cost_limit too, or jobs.",
+            )
         settings.append(("vacuum_cost_delay", f"{delay * 1000:g}"))
     limit = params["cost_limit"]
     if limit is not None:
         if not 1 <= limit <= _MOST_COST_LIMIT:
-            raise InvalidInput(f"cost_limit is {limit}; it is between 1 and {_MOST_COST_LIMIT}.")
+            raise InvalidInput(
+                f"cost_limit is {limit}; it is between 1 and {_MOST_COST_LIMIT}.",
+                "Leave it out: then the server's vacuum_cost_limit counts.",
+            )
         settings.append(("vacuum_cost_limit", str(limit)))
     return tuple(settings)
 

@@ -20,6 +20,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended imp
     is_all_left,
     shortened,
     status_of,
+    unexamined,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import ConnectionOptions, Holder, instant
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.evaluate import (
@@ -58,6 +59,9 @@ _ACTION_STATUS = {PLANNED: core.PLANNED, DONE: core.DONE, FAILED: core.FAILED, S
 class Looked:
     """One database of the run: its plan and what came of it, or (``why``) the reason for which it was left.
 
+    ``filters`` are what chooses among what is there: a database without any of it was looked at all the same, one in
+    which they choose nothing was not.
+
     There is a record of each table of the plan but the healthy ones.
 
     ``policy`` and ``options`` are what counts there, which is another thing in an ``emergency``. ``held`` is the error
@@ -68,6 +72,7 @@ class Looked:
 
     name: str
     why: str = ""
+    filters: tuple[str, ...] = ()
     held: LockHeld | None = None
     lost: UpkeepError | None = None
     slots: int = 0
@@ -91,11 +96,13 @@ class Looked:
 
     @property
     def subjects(self) -> list[str]:
-        """Every table that was looked at, healthy ones too."""
+        """Every table that was looked at, healthy ones too; the database itself where there is none."""
         if self.snapshot is None:
             return []
         place = self.snapshot.subject
-        return [*(record.subject for record in self.records), *(f"{place}.{one.title}" for one in self.plan.healthy)]
+        tables = [record.subject for record in self.records]
+        tables += [f"{place}.{one.title}" for one in self.plan.healthy]
+        return tables or ([] if self.filters else [place])
 
 
 def report(
@@ -119,10 +126,14 @@ def report(
     tables = _listed(options.report, troubled, fine, databases)
     shown = shortened(*tables, LISTED)
     steps = shortened(troubled, fine, LISTED)
+    examined = [subject for one in databases for subject in one.subjects]
+    found = [*findings, *(finding for one in databases for finding in one.findings)]
+    if not examined:
+        found += unexamined(connection.label, "table", databases, found)
     outcome = Outcome(
         domain="pg",
-        examined=[subject for one in databases for subject in one.subjects],
-        findings=[*findings, *(finding for one in databases for finding in one.findings)],
+        examined=examined,
+        findings=found,
         observed_at=now,
         actions=[*(_closing_action(one, connection.label) for one in databases if one.closing), *map(_action, steps)],
         metrics=[metric for one in databases for metric in _metrics(connection.label, one.name, numbers[one.name])],

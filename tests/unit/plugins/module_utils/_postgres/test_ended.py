@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
 import pytest
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import (
     Ended,
@@ -18,6 +20,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended imp
     names_of,
     shortened,
     status_of,
+    unexamined,
 )
 
 NOW = datetime(2026, 11, 22, 4, 13, tzinfo=timezone.utc)
@@ -101,3 +104,38 @@ def test_a_database_is_done_when_something_was_done_or_nothing_was_due(numbers: 
     assert is_all_left(counts) is (status == "skipped")
     assert status_of(counts, why="another run is at work") == "skipped"
     assert status_of(counts, lost=True) == "failed"
+
+
+@dataclass(frozen=True)
+class Database:
+    name: str
+    why: str = ""
+    filters: tuple[str, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("places", "message", "remedy"),
+    [
+        ([], "no database is chosen by databases", "Correct databases"),
+        (
+            [Database("shop", "the role may not connect to it")],
+            "shop (the role may not connect to it)",
+            "GRANT CONNECT",
+        ),
+        (
+            [Database("shop", filters=("a*", "b*")), Database('o"x', filters=("a*",)), Database("left", "no")],
+            'no index of shop, "o""x" is chosen by a*, b*',
+            "Correct the names and patterns",
+        ),
+    ],
+)
+def test_a_run_that_met_nothing_says_why_and_what_to_do(places: list[Database], message: str, remedy: str) -> None:
+    (found,) = unexamined("main", "index", places, [])
+    assert (found.code, found.subject, found.severity) == ("pg.nothing_examined", "main", Severity.UNKNOWN)
+    assert message in found.message and remedy in found.remedy
+    json.dumps(found.as_dict())
+
+
+def test_a_run_that_is_known_to_be_blind_says_so_once() -> None:
+    blind = Finding("pg.database_unreachable", "main: shop", Severity.UNKNOWN, "It is not there.", {}, "Start it.")
+    assert unexamined("main", "index", [], [blind]) == []

@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import validate
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import ConnectionFailed, InvalidInput
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres import entry
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.argspec import CONNECTION_OPTIONS
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.entry import closed, run_job, seconds_of_window
 
 NOW = datetime(2026, 11, 22, 4, 13, tzinfo=UTC)  # a Sunday
 
 
 def params(**given: Any) -> dict[str, Any]:
-    return {"name": "main", "login_host": "", "window": None, "time_limit": None, **given}
+    connection = validate("pg_vacuum", CONNECTION_OPTIONS, {"name": "main"}).params
+    return {**connection, "window": None, "time_limit": None, **given}
 
 
 class Left(Exception):
@@ -102,6 +105,12 @@ def test_a_failure_names_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result["failed"] and result["evidence"] == {"port": 5432, "subject": "main"}
 
 
+def test_a_failure_of_a_cluster_without_a_name_tells_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = Module(name=None, login_host="db1", login_port=5433)
+    result, _limits = ran(module, monkeypatch, ConnectionFailed("It refuses.", "Start it."))
+    assert result["evidence"]["subject"] == "db1:5433"
+
+
 def test_a_job_that_failed_in_part_fails_with_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
     done = Done()
     done.failure = "1 table failed."
@@ -115,5 +124,6 @@ def test_a_window_that_is_none_is_named() -> None:
 
 
 def test_who_was_put_off_is_named() -> None:
-    for given, label in (({"name": None, "login_host": "db1"}, "db1"), ({"name": None}, "local")):
+    place = {"name": None, "login_host": "db1", "login_port": 5433}
+    for given, label in ((place, "db1:5433"), ({"name": "main"}, "main")):
         assert closed(params(window="05:00-06:00", **given), NOW).examined == (label,)

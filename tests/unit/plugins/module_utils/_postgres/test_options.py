@@ -11,7 +11,11 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import arguments
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.argspec import CONNECTION_OPTIONS
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import ConnectionOptions
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import connection_of
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.options import (
+    connection_of,
+    place_of,
+    require_at_least,
+)
 
 
 def options(environ: dict[str, str] | None = None, **given: Any) -> ConnectionOptions:
@@ -99,3 +103,36 @@ def test_what_makes_no_sense(given: dict[str, Any], text: str) -> None:
     with pytest.raises(InvalidInput, match=text) as refused:
         options(**given)
     assert "x" not in refused.value.evidence.values()
+
+
+@pytest.mark.parametrize(
+    ("environ", "given", "place"),
+    [
+        ({}, {}, "local:5432"),
+        (LIBPQ, {}, "db1:6432"),
+        ({"PGPORT": "5432,5433"}, {"login_host": "db1,db2"}, "db1,db2"),
+        ({}, {"login_host": "::1", "login_port": 7}, "[::1]:7"),
+        ({}, {"login_unix_socket": "/run/pg"}, "/run/pg:5432"),
+        ({}, {"login_host": "db1", "name": "main"}, "main"),
+        ({}, {"connect_params": {"service": "shop"}}, "service shop"),
+        ({"PGSERVICE": "shop"}, {}, "service shop"),
+        ({}, {"container": "shop-db-1"}, "container shop-db-1"),
+        ({}, {"compose_project": "shop", "compose_service": "db"}, "service db of shop"),
+        ({}, {"compose_service": "db"}, "service db of ?"),
+        ({}, {"login_host": "a\nb"}, r"a\nb:5432"),
+    ],
+)
+def test_a_failure_can_name_the_server_before_anybody_reached_it(
+    environ: dict[str, str], given: dict[str, Any], place: str
+) -> None:
+    assert place_of(validate("pg_vacuum", CONNECTION_OPTIONS, given).params, environ) == place
+
+
+def test_a_number_that_is_too_small_is_told_with_the_least_that_will_do() -> None:
+    require_at_least({"jobs": 1}, "jobs", 1)
+    for nothing in (float("nan"), float("inf")):
+        with pytest.raises(InvalidInput, match="disk_headroom is"):
+            require_at_least({"disk_headroom": nothing}, "disk_headroom", 1.0)
+    with pytest.raises(InvalidInput, match="jobs is 0; it cannot be less than 1") as caught:
+        require_at_least({"jobs": 0}, "jobs", 1)
+    assert caught.value.remedy == "Give jobs as 1 or more, or leave it out."

@@ -14,7 +14,9 @@ SERVER = Server(150018, False, "upkeep", True, True, 10, True, datetime(2026, 11
 SESSION = SessionOptions("pg_vacuum")
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0"), (0.0001, "1"), (0.5, "500"), (2, "2000")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0"), (0.0001, "1"), (0.5, "500"), (2, "2000"), (2**60, "2147483647")]
+)
 def test_milliseconds(seconds: float, text: str) -> None:
     assert sql.milliseconds(seconds) == text
 
@@ -52,3 +54,8 @@ def test_who_may_is_asked_as_the_version_knows_it() -> None:
     ordinary = replace(SERVER, superuser=False)
     assert "MAINTAIN" not in sql.permitted(ordinary)
     assert "MAINTAIN" in sql.permitted(replace(ordinary, version=170011))
+
+
+def test_who_may_not_read_the_servers_files_does_not_try() -> None:
+    assert "pg_read_file" in sql.identity_query(may_read=True)
+    assert "pg_read_file" not in sql.identity_query(may_read=False)

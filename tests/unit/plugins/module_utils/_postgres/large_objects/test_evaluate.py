@@ -141,4 +141,6 @@ def test_a_report_changes_nothing() -> None:
 
 def test_no_database_at_all_is_unknown() -> None:
     made = report("main", ABSENT, [Record("t", SKIPPED, "it is a template")], [], [], datetime.now(timezone.utc), 0.1)
-    assert made.as_result()["summary"]["worst"] == "unknown"
+    result = made.as_result()
+    assert result["summary"]["worst"] == "unknown"
+    assert "t (it is a template)" in result["findings"][0]["message"]

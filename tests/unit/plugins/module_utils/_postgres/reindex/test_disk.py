@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.disk import Disk, Setup
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex import disk
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.disk import Room, directory_of, need_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.model import RunOptions, Step
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.disk import Disk
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.model import Setup
 from tests.unit.plugins.module_utils._postgres.reindex.samples import MIB, estimate, index, step
 
 SETUP = Setup(work_memory=64 * MIB, temporary=("base/pgsql_tmp",), max_wal_size=2 * MIB)

@@ -109,3 +109,16 @@ def test_nothing_looked_at_is_unknown() -> None:
     result = reported(Looked("template0", "it does not accept connections")).as_result()
     assert result["summary"]["worst"] == "unknown"
     assert result["databases"][0]["reason"] == "it does not accept connections"
+
+
+def test_a_database_without_indexes_was_looked_at() -> None:
+    result = reported(looked(Plan())).as_result()
+    assert (result["summary"]["worst"], result["findings"]) == ("ok", [])
+    assert result["summary"]["counts"]["ok"] == 1
+
+
+def test_a_choice_that_leaves_nothing_is_unknown() -> None:
+    result = reported(looked(Plan(), filters=("no_such*",))).as_result()
+    (found,) = result["findings"]
+    assert (found["code"], found["severity"]) == ("pg.nothing_examined", "unknown")
+    assert "no index of shop is chosen by no_such*" in found["message"]

@@ -7,14 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.bloat.model import Estimate
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.disk import Setup, Space
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.model import (
-    Facts,
-    Index,
-    RewritePolicy,
-    Setup,
-    Space,
-)
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.model import Facts, Index, RewritePolicy
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import (
     Counters,
     Policy,

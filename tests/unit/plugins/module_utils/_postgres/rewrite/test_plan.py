@@ -8,18 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.model import (
-    FULL,
-    REPACK,
-    Portion,
-    Space,
-)
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.disk import Portion, Space, shortage
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.model import FULL, REPACK
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.plan import (
     combined,
     need_of,
     passes,
     plan,
-    shortage,
     shut_out,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.vacuum.model import Counters, Policy

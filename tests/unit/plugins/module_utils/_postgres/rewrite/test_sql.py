@@ -33,8 +33,3 @@ def test_the_server_is_asked_about_repack_only_where_it_has_it() -> None:
     for query in (before, since):
         assert query.count("%s") == 1, "the oids are the only parameter"
         assert query.replace("%%", "").count("%") == 1
-
-
-def test_who_may_not_read_the_servers_files_does_not_try() -> None:
-    assert "pg_read_file" in sql.identity_query(may_read=True)
-    assert "pg_read_file" not in sql.identity_query(may_read=False)

@@ -230,3 +230,21 @@ def test_findings_of_the_cluster_stand_beside_those_of_tables() -> None:
 
 def test_no_database_is_unknown() -> None:
     assert of().as_result()["summary"]["worst"] == "unknown"
+
+
+def test_a_database_without_tables_was_looked_at() -> None:
+    result = of(looked()).as_result()
+    assert (result["summary"]["worst"], result["findings"]) == ("ok", [])
+    assert result["summary"]["counts"]["ok"] == 1
+
+
+def test_a_choice_that_leaves_nothing_is_unknown() -> None:
+    result = of(looked(filters=("no_such*",))).as_result()
+    (found,) = result["findings"]
+    assert (found["code"], found["severity"]) == ("pg.nothing_examined", "unknown")
+    assert "no table of" in found["message"] and "is chosen by no_such*" in found["message"]
+
+
+def test_what_chooses_everything_is_no_choice() -> None:
+    assert replace(POLICY, schemas=("*",), tables=("*",)).filters == ()
+    assert replace(POLICY, schemas=("*",), tables=("a*",), exclude_tables=("b",)).filters == ("a*",)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.disk import Disk, find, not_here
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.model import Setup
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.disk import Disk, Setup, find, not_here
 
 MARK = f"{os.getppid()}\n/data\n1795335881\n5432\n/run\n*\n  5432001  7\nready   \n"
 

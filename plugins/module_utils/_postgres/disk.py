@@ -11,14 +11,63 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.rewrite.model import Setup, Space
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_size
 
 # The one file system of a user who says how much is free.
 VOUCHED = "free_bytes"
 WAL_DIRECTORY = "pg_wal"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What of the server's settings decides what a rewrite, or a rebuild, needs of the disk. Sizes are bytes.
+
+    ``directory`` is its data directory, empty when the role may not know it; ``identifier`` its system identifier.
+    ``mark`` is what its postmaster.pid holds, empty when the role may not read that; ``pid`` is the process of our
+    session.
+    ``keeps_wal`` says that something may keep WAL for longer than a checkpoint.
+    """
+
+    directory: str = ""
+    identifier: int = 0
+    mark: str = ""
+    pid: int = 0
+    wal_level: str = "replica"
+    keeps_wal: bool = True
+    max_wal_size: int = 0
+    work_memory: int = 0
+    temporary: tuple[str, ...] = ()
+    repack_slots: int = 0
+    repack_extension: str = ""
+
+    @property
+    def logs(self) -> bool:
+        return self.wal_level != "minimal"
+
+
+@dataclass(frozen=True)
+class Portion:
+    """Bytes that a rewrite, or a rebuild, needs for one thing in one directory (relative to the data directory)."""
+
+    what: str
+    directory: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Space:
+    """How much is free: by directory the file system it is on, by file system the bytes; or ``why`` that is unknown."""
+
+    places: Mapping[str, str] = field(default_factory=dict)
+    free: Mapping[str, int] = field(default_factory=dict)
+    why: str = ""
+
+    @property
+    def known(self) -> bool:
+        return not self.why
 
 
 @dataclass(frozen=True)
@@ -67,6 +116,24 @@ def not_here(setup: Setup) -> str:
     if is_ours:
         return ""
     return f"it cannot be proven that {setup.directory} on this host is the server's, and not that of a copy of it"
+
+
+def shortage(need: Sequence[Portion], space: Space, headroom: float, reserved: Mapping[str, int] | None = None) -> str:
+    """Return what is missing where, in a sentence; empty when *need* times *headroom* fits into what is free."""
+    sums: dict[str, int] = {}
+    for portion in need:
+        place = space.places.get(portion.directory, portion.directory)
+        sums[place] = sums.get(place, 0) + portion.bytes
+    for place, size in sums.items():
+        free = space.free.get(place, 0) - (reserved or {}).get(place, 0)
+        wanted = int(size * headroom)
+        if wanted > free:
+            directories = dict.fromkeys(one.directory for one in need if space.places.get(one.directory) == place)
+            return (
+                f"it needs {format_size(wanted)} ({headroom:g} x {format_size(size)}), and {format_size(max(0, free))} "
+                f"are free for {', '.join(directories)}"
+            )
+    return ""
 
 
 def _identifier(directory: str) -> int:
