@@ -251,7 +251,7 @@ def test_with_odd_characters_everywhere(cluster: Cluster, driver: str) -> None:
 
 @pytest.mark.parametrize("text", ["a\0b", "\udce9"])
 def test_what_no_connection_can_carry(text: str) -> None:
-    for option in ("login_user", "login_password", "login_db", "login_host"):
+    for option in ("login_user", "login_password", "login_db", "login_host", "session_role"):
         with pytest.raises(InvalidInput, match=f"{option} has a character") as refused:
             connection(**{option: text})
         assert text not in str(refused.value)

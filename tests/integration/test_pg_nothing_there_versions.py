@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import validate
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput, UpkeepError
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import utc_now
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import Ended
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.health.argspec import ARGUMENT_SPEC
@@ -106,3 +107,19 @@ def test_the_least_is_told_with_a_refusal(place: Place) -> None:
     with pytest.raises(UpkeepError, match="jobs is 0; it cannot be less than 1") as caught:
         place.call(jobs=0)
     assert caught.value.remedy == "Give jobs as 1 or more, or leave it out."
+
+
+def test_numbers_and_times_beyond_all_bounds_are_refused_or_do_no_harm(place: Place, indexed: Indexed) -> None:
+    place.execute("CREATE TABLE orders (id integer PRIMARY KEY)", "ANALYZE orders")
+    for job, options in (
+        (indexed.call, {"disk_headroom": 1e308}),
+        (indexed.call, {"tablespace": "a\0b"}),
+        (partial(healthy, place, "sizes"), {"top": 2**63}),
+        (partial(orphans, place), {"max_objects": 2**63}),
+    ):
+        with pytest.raises(InvalidInput, match=next(iter(options))) as caught:
+            job(**options)
+        assert caught.value.remedy
+    seen = healthy(place, "last_vacuum", vacuum_overdue="900000000000s", statement_timeout="3000d", lock_timeout="90d")
+    assert "pg.health_unreadable" not in verdict(seen)[1]
+    assert place.call(lock_timeout="90d", statement_timeout="3000d")["summary"]["worst"] == "ok"

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, MutableMapping
 from dataclasses import replace
@@ -26,6 +25,8 @@ DEFAULT_PORT = 5432
 DEFAULT_USER = "postgres"
 DEFAULT_DATABASE = "postgres"
 DEFAULT_SSL_MODE = "prefer"
+# More than any server counts to in what a user may set.
+MOST_NUMBER = 2**32
 
 # What connect_params may not hold, and what to do instead.
 _UNMASKED = "It would be printed and logged: put it into a service file of libpq that only this user can read."
@@ -102,7 +103,11 @@ def place_of(params: Mapping[str, Any], environ: Mapping[str, str] | None = None
 
 def _require_texts(params: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
     """Raise ``InvalidInput`` for a text that cannot be sent: a driver would cut it, or die of it."""
-    named = {option: value for option, value in params.items() if option.startswith(("login_", "ssl_", "ca_"))}
+    named = {
+        option: value
+        for option, value in params.items()
+        if option.startswith(("login_", "ssl_", "ca_", "session_role", "tablespace"))
+    }
     for option, value in {**named, **extra}.items():
         text = value if isinstance(value, str) else ""
         if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
@@ -229,9 +234,14 @@ def limit_of(params: Mapping[str, Any], option: str) -> float | None:
     return seconds_of(params, option) if params[option] else None
 
 
-def require_at_least(params: Mapping[str, Any], option: str, least: float) -> None:
-    """Raise ``InvalidInput`` when the number in *option* is less than *least*, or is none that can be counted with."""
-    if not least <= params[option] < math.inf:
+def require_at_least(params: Mapping[str, Any], option: str, least: float, most: float = MOST_NUMBER) -> None:
+    """Raise ``InvalidInput`` when the number in *option* is less than *least*, or more than can be meant by it."""
+    if params[option] > most:
+        raise InvalidInput(
+            f"{option} is {params[option]}; it cannot be more than {most:.10g}.",
+            f"Give {option} as {most:.10g} or less.",
+        )
+    if not params[option] >= least:
         raise InvalidInput(
             f"{option} is {params[option]}; it cannot be less than {least:g}.",
             f"Give {option} as {least:g} or more, or leave it out.",

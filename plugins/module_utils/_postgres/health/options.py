@@ -26,6 +26,10 @@ class RunOptions:
     session: SessionOptions
 
 
+# A century: what a server can subtract from its clock.
+_LONGEST = 100 * 365.25 * 86400
+
+
 def parts_of(subset: list[str]) -> tuple[str, ...]:
     """Return the parts that *subset* asks for: names add, ``!names`` take away, from all where nothing is added."""
     wanted = [word for word in subset if not word.startswith("!")]
@@ -75,7 +79,7 @@ def policy_of(params: Mapping[str, Any]) -> Policy:
         ),
         sequence=_percents(params, "sequence"),
         temp_files=_bytes(params, "temp_files_warning"),
-        vacuum_overdue=seconds_of(params, "vacuum_overdue"),
+        vacuum_overdue=min(seconds_of(params, "vacuum_overdue"), _LONGEST),
         top=params["top"],
     )
 

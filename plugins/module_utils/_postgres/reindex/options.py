@@ -23,7 +23,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.reindex.m
     RunOptions,
 )
 
-_MOST_JOBS = 64
+_MOST_JOBS, _MOST_HEADROOM = 64, 1000
 # How long a query that only looks may wait for a lock.
 _LOOKING = "2s"
 # To compile a query on the catalogs takes longer than to run it.
@@ -76,7 +76,7 @@ def run_options_of(params: Mapping[str, Any]) -> RunOptions:
             "Give about as many as the server has processors.",
         )
     require_at_least(params, "lock_retries", 0)
-    require_at_least(params, "disk_headroom", 1)
+    require_at_least(params, "disk_headroom", 1, _MOST_HEADROOM)
     soft, hard = limit_of(params, "time_limit"), limit_of(params, "hard_time_limit")
     if soft is not None and hard is not None and hard < soft:
         raise InvalidInput(

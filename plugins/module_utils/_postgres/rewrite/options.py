@@ -44,7 +44,7 @@ def rewrite_policy_of(params: Mapping[str, Any]) -> RewritePolicy:
     if not 0.0 <= params["bloat_ratio"] <= 1.0:
         ratio = params["bloat_ratio"]
         raise InvalidInput(f"bloat_ratio is {ratio:g}; it is a share between 0 and 1.", "Write 50 % as 0.5.")
-    require_at_least(params, "disk_headroom", 1.0)
+    require_at_least(params, "disk_headroom", 1.0, 1000)
     # Without a word of the user, the server's own catalogs are left alone: their locks stop everybody.
     tables = replace(policy_of(params), include_catalogs=params["include_catalogs"] is True)
     return RewritePolicy(

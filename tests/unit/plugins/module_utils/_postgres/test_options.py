@@ -130,7 +130,7 @@ def test_a_failure_can_name_the_server_before_anybody_reached_it(
 
 def test_a_number_that_is_too_small_is_told_with_the_least_that_will_do() -> None:
     require_at_least({"jobs": 1}, "jobs", 1)
-    for nothing in (float("nan"), float("inf")):
+    for nothing in (float("nan"), float("inf"), 1e308, 10**400):
         with pytest.raises(InvalidInput, match="disk_headroom is"):
             require_at_least({"disk_headroom": nothing}, "disk_headroom", 1.0)
     with pytest.raises(InvalidInput, match="jobs is 0; it cannot be less than 1") as caught:
