@@ -123,3 +123,13 @@ def test_numbers_and_times_beyond_all_bounds_are_refused_or_do_no_harm(place: Pl
     seen = healthy(place, "last_vacuum", vacuum_overdue="900000000000s", statement_timeout="3000d", lock_timeout="90d")
     assert "pg.health_unreadable" not in verdict(seen)[1]
     assert place.call(lock_timeout="90d", statement_timeout="3000d")["summary"]["worst"] == "ok"
+
+
+def test_what_only_the_role_cannot_measure_is_unknown(indexed: Indexed) -> None:
+    indexed.make_bloated("orders")
+    with indexed.role() as login:
+        result = indexed.call(**login)
+        assert verdict(result) == ("unknown", ["pg.bloat_unknown"])
+        assert "public.orders_pkey" in result["findings"][0]["message"]
+        indexed.execute(f"GRANT SELECT ON orders TO {login['login_user']}")
+        assert verdict(indexed.call(**login))[1] == ["pg.not_permitted"]

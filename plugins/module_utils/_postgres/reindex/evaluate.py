@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_size
+from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.bloat.evaluate import UNREADABLE
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.ended import failures
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.failures import CORRUPTION, DISK_FULL
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.model import Holder
@@ -134,7 +135,26 @@ def evaluate(snapshot: Snapshot, records: Sequence[Record], seconds: float | Non
             findings.append(finding)
     for why, members in together.items():
         findings.append(_of_database(snapshot, why, members, seconds))
-    return findings
+    hidden = [record for record in records if record.why == "unmeasured" and _is_hidden(record)]
+    return findings + ([_of_hidden(snapshot, hidden)] if hidden else [])
+
+
+def _is_hidden(record: Record) -> bool:
+    """Whether it is only the role that cannot tell how much of the index is bloat."""
+    return record.estimate is not None and record.estimate.why == UNREADABLE
+
+
+def _of_hidden(snapshot: Snapshot, hidden: Sequence[Record]) -> Finding:
+    titles = [record.index.title for record in hidden]
+    return Finding(
+        "pg.bloat_unknown",
+        snapshot.subject,
+        Severity.UNKNOWN,
+        f"{snapshot.subject}: of {len(titles)} indexes the role may not see how much is bloat, among them "
+        f"{', '.join(titles[:3])}.",
+        {"count": len(titles), "indexes": titles[:_EXAMPLES]},
+        "Let the role read their statistics (GRANT pg_read_all_data), or rebuild them with when: always.",
+    )
 
 
 def _of_index(record: Record) -> Finding | None:
