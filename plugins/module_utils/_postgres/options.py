@@ -25,8 +25,8 @@ DEFAULT_PORT = 5432
 DEFAULT_USER = "postgres"
 DEFAULT_DATABASE = "postgres"
 DEFAULT_SSL_MODE = "prefer"
-# More than any server counts to in what a user may set.
-MOST_NUMBER = 2**32
+# More than anything counts to, and still within the integers of a server.
+MOST_NUMBER = 2**53
 
 # What connect_params may not hold, and what to do instead.
 _UNMASKED = "It would be printed and logged: put it into a service file of libpq that only this user can read."
