@@ -17,7 +17,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._backup.commands im
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.containers import Report
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.detect import PGDUMPALL
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.model import VALUES, Dump, Problem
-from ansible_collections.cadence.upkeep.plugins.module_utils._backup.rows import columns_of, target_of
+from ansible_collections.cadence.upkeep.plugins.module_utils._backup.rows import columns_of, name_of, target_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_size
 
 _LINE = b"\n-- PostgreSQL database "
@@ -42,6 +42,10 @@ _VERSION = re.compile(rb"\n-- Dumped (from database|by pg_dump) version (\d[\w.]
 _ENCODING = re.compile(rb"\nSET client_encoding = '([A-Za-z0-9_]+)';")
 _STARTED = re.compile(rb"\n-- Started on (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)")
 _ENTRY = re.compile(rb"\n-- (?:Name|Data for Name|TOC entry|Database|User Config)")
+# Until 10.3, 9.6.8 and their like, a COPY named no schema: the last of these lines before it did.
+_SET_PATH = b"\n\nSET search_path = "
+_PATH = re.compile(_SET_PATH + rb'("(?:[^"]|"")*"|[^\s",;]+)(?:, pg_catalog)?;\n')
+_PATH_BYTES = 256  # of the longest such line
 _CONNECT = re.compile(rb'\n\\connect (?:-reuse-previous=on )?("(?:[^"]|"")+"|[^\s"]+)\n')
 
 
@@ -136,6 +140,8 @@ class PlainDump:
         self._tables: set[str] = set()
         self._outside = 1  # from where on in _text what is outside of table data was not looked at
         self._edge = b""  # of what was looked at
+        self._path: str | None = None  # the schema of tables that are named without one
+        self._path_edge = b""
         self._data_may_follow = True
         self._inserts = False
         self._commands = MetaCommands()
@@ -189,7 +195,7 @@ class PlainDump:
                 self._columns = columns_of(text[edge:end]) if end >= 0 and self._data_may_follow else None
                 position = end if self._columns is not None else edge + 1
                 if self._columns is not None:
-                    self._table, self._counted, self._newlines = target_of(text[edge:end]), end, 0
+                    self._table, self._counted, self._newlines = target_of(text[edge:end], self._path), end, 0
                 edge, line = self._find_edge(position), self._find_line(position)
         unclear = len(_LINE) if self._columns is None or not self._dumps.key else _EVENT_BYTES
         self._keep(max(position, len(text) - unclear))
@@ -234,12 +240,21 @@ class PlainDump:
         self._outside = end
         entries = self._edge + text
         self._edge = entries[-len(_OF_DATA) :]
+        self._follow_path(text)
         follows = self._data_may_follow
         self._data_may_follow = self._is_data(entries, len(entries), follows)
         if self._report.structure:
             insert = -1 if self._inserts else entries.find(_INSERT)
             self._inserts = self._inserts or (insert >= 0 and self._is_data(entries, insert, follows))
             self._commands.feed(text)
+
+    def _follow_path(self, text: bytes) -> None:
+        text = self._path_edge + text
+        self._path_edge = text[-_PATH_BYTES:]
+        last = text.rfind(_SET_PATH)
+        path = _PATH.match(text, last) if last >= 0 else None
+        if path is not None:
+            self._path = name_of(path[1])
 
     @staticmethod
     def _is_data(entries: bytes, end: int, otherwise: bool) -> bool:

@@ -31,13 +31,23 @@ def table_name(*parts: str | None) -> str:
     )
 
 
-def target_of(statement: bytes) -> str:
-    """Return the name of the table that a COPY statement names; an empty text when it names none."""
+def name_of(text: bytes) -> str:
+    """Return the first of the names in *text*, which may be quoted."""
+    return _names_in(text)[0]
+
+
+def target_of(statement: bytes, schema: str | None = None) -> str:
+    """Return the name of the table that a COPY statement names, in *schema* when it names none; else an empty text."""
     match = _TARGET.match(statement)
     if match is None:
         return ""
-    text = match[1].decode("utf-8", "replace")
-    return table_name(*(found[1].replace('""', '"') if found[1] else found[2] for found in _PART.finditer(text)))
+    names = _names_in(match[1])
+    return table_name(*names if len(names) > 1 else (schema, *names))
+
+
+def _names_in(text: bytes) -> list[str]:
+    found = _PART.finditer(text.decode("utf-8", "replace"))
+    return [part[1].replace('""', '"') if part[1] else part[2] for part in found]
 
 
 def columns_of(statement: bytes) -> int | None:
