@@ -43,6 +43,16 @@ def default_directory(environ: Mapping[str, str], uid: int) -> str:
     return os.path.join(base, "upkeep")
 
 
+def directory_of(given: str, environ: Mapping[str, str], uid: int) -> str:
+    """Return the state directory that was *given*, else the default one.
+
+    Raises ``InvalidInput`` for one that is not absolute: each working directory would have locks of its own.
+    """
+    if given and not os.path.isabs(given):
+        raise InvalidInput(f"state_dir: {given!r} is not an absolute path.", "Write it from / on.")
+    return given or default_directory(environ, uid)
+
+
 class HostState:
     """The records of one inventory host below *directory*.
 

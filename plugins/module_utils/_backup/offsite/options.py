@@ -24,7 +24,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._backup.policy impo
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import validate
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.lock import HostLock
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import default_directory, folder_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import directory_of, folder_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import parse_duration, parse_size
 
 # Neither may begin with a dash, or it would be an option of ssh.
@@ -75,7 +75,7 @@ def lock_of(params: Mapping[str, Any]) -> HostLock:
 
 
 def _state_dir(params: Mapping[str, Any]) -> str:
-    return params["state_dir"] or default_directory(os.environ, os.geteuid())
+    return directory_of(params["state_dir"], os.environ, os.geteuid())
 
 
 def _path(method: str, path: str) -> str:

@@ -21,7 +21,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._backup.prune.surve
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.argspec import validate
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.lock import HostLock
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import default_directory, folder_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import directory_of, folder_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import parse_duration, parse_percent
 
 
@@ -59,7 +59,7 @@ def rules_of(params: Mapping[str, Any], check_mode: bool) -> Rules:
 
 def locks_of(params: Mapping[str, Any], rules: Rules) -> list[HostLock]:
     """Return a lock for each directory, in an order that is the same for every run."""
-    directory = params["state_dir"] or default_directory(os.environ, os.geteuid())
+    directory = directory_of(params["state_dir"], os.environ, os.geteuid())
     wait = _of("lock_timeout", parse_duration, params["lock_timeout"])
     bases = sorted({os.path.realpath(base_of(one.pattern)) for one in rules.policy.series})
     return [

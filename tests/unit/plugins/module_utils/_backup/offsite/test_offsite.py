@@ -483,6 +483,7 @@ def test_a_record_that_cannot_be_written_is_told(place: Place) -> None:
         {"series": []},
         {"site": " "},
         {"path": "relative"},
+        {"state_dir": "relative"},
         {"method": "rclone", "path": "/no/remote"},
         {"time_limit": "0"},
         {"newest": -1},

@@ -501,6 +501,7 @@ def test_hard_links_free_nothing_until_the_last_goes(folder: Path) -> None:
         {"proof": "recorded"},
         {"leftover_age": "soon"},
         {"series": []},
+        {"state_dir": "relative"},
     ],
 )
 def test_options_that_make_no_sense_are_refused(folder: Path, wrong: dict[str, Any]) -> None:
