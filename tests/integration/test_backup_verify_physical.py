@@ -67,7 +67,11 @@ def scratch() -> Iterator[Path]:
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("plain", ("-Xstream", "-R")), ("tar", ("-Ft", "-Xstream")), ("gz", ("-Ft", "-Xfetch", "-z"))],
+    [
+        ("plain", ("-Xstream", "-R")),
+        pytest.param("tar", ("-Ft", "-Xstream"), marks=pytest.mark.soak),
+        ("gz", ("-Ft", "-Xfetch", "-z")),
+    ],
 )
 def test_a_base_backup_is_started_and_every_table_read(
     cluster: Cluster, folder: Path, scratch: Path, name: str, options: tuple[str, ...]
