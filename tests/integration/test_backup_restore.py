@@ -355,9 +355,9 @@ def test_a_wrong_passphrase_is_told(place: Place) -> None:
     (place.folder / "wrong").write_text("wrong\n")
     sealed = place.folder / "shop.dump.gpg"
     argv = ["gpg", "--batch", "--pinentry-mode", "loopback", "--passphrase-file", str(place.folder / "right"), "-c"]
-    home = place.folder / "gpg"
-    home.mkdir(mode=0o700)
-    subprocess.run([*argv, "--homedir", str(home), "-o", str(sealed), str(place.dump)], check=True)
+    # The agent that gpg leaves takes its sockets away when it likes, also while they are being removed.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        subprocess.run([*argv, "--homedir", home, "-o", str(sealed), str(place.dump)], check=True)
     sealed.chmod(0o600)
     for name in ("right", "wrong"):
         (place.folder / name).chmod(0o600)
