@@ -501,6 +501,7 @@ def test_after_a_crash_of_the_server_the_next_run_clears_up_and_goes_on(place: I
     with place.session(*SNAPSHOT):
         thread.start()
         place.wait_for(WAITING.format(place.database))
+        place.execute("CHECKPOINT")  # what was only committed asynchronously would be gone after the crash
         place.cluster.kill9()
         thread.join()
     assert failed[0].remedy

@@ -39,7 +39,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.isolate impor
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import RESULT_BYTES, cap, count_by_severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.redact import redact_tree
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import HostState, default_directory
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import HostState, directory_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import parse_rfc3339, rfc3339, utc_now
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import parse_duration
 
@@ -141,7 +141,7 @@ class Memory:
 
     @classmethod
     def open(cls, params: Mapping[str, Any], now: datetime) -> Memory:
-        directory = params["state_dir"] or default_directory(os.environ, os.geteuid())
+        directory = directory_of(params["state_dir"], os.environ, os.geteuid())
         state = HostState(directory, params["host"] or socket.gethostname())
         memory = cls(state, directory, (params["run_id"], params["cadence"]), now)
         memory._attempt(lambda: memory._records.update(state.load()["tasks"]))

@@ -43,14 +43,19 @@ def default_directory(environ: Mapping[str, str], uid: int) -> str:
     return os.path.join(base, "upkeep")
 
 
-def directory_of(given: str, environ: Mapping[str, str], uid: int) -> str:
+def directory_of(given: str | None, environ: Mapping[str, str], uid: int) -> str:
     """Return the state directory that was *given*, else the default one.
 
     Raises ``InvalidInput`` for one that is not absolute: each working directory would have locks of its own.
     """
-    if given and not os.path.isabs(given):
-        raise InvalidInput(f"state_dir: {given!r} is not an absolute path.", "Write it from / on.")
+    if given:
+        require_absolute(given)
     return given or default_directory(environ, uid)
+
+
+def require_absolute(directory: str) -> None:
+    if not os.path.isabs(directory) or "\0" in directory:
+        raise InvalidInput(f"state_dir: {directory!r} is not an absolute path.", "Write it from / on.")
 
 
 class HostState:
@@ -65,8 +70,7 @@ class HostState:
     """
 
     def __init__(self, directory: str, host: str) -> None:
-        if not os.path.isabs(directory) or "\0" in directory:
-            raise InvalidInput(f"The state directory {directory!r} is not an absolute path.", "Write it from / on.")
+        require_absolute(directory)
         self.directory = directory
         self.folder = os.path.join(directory, "hosts", folder_name(host))
         self.healed: list[str] = []

@@ -20,7 +20,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.lock import HostLock
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import HostState, default_directory
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import HostState, directory_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres import sql
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import ServerError, Session, connect
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.errors import (
@@ -206,7 +206,7 @@ def take_lock(session: Session, what: str) -> None:
 
 def host_lock(cluster: Cluster, now: datetime) -> HostLock:
     """Return the lock that keeps two jobs on this host out of the same cluster. Raises ``StateError`` when entered."""
-    directory = cluster.options.state_dir or default_directory(os.environ, os.geteuid())
+    directory = directory_of(cluster.options.state_dir, os.environ, os.geteuid())
     state = HostState(directory, cluster.connection.label)
     return HostLock(state.lock_path(f"postgres {cluster.connection.endpoint}"), cluster.options.run_id, now=now)
 

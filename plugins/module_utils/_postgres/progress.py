@@ -21,7 +21,7 @@ from typing import Any, TextIO
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import UpkeepError
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.files import ensure_directory, open_own, reason
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import default_directory, folder_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import directory_of, folder_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import rfc3339, utc_now
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_duration, format_size
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import ServerError, Session
@@ -206,7 +206,7 @@ def overall(done: int, total: int, running: float, seconds: float) -> str:
 
 def progress_path(cluster: Cluster) -> str:
     """Return where the job of *cluster* writes its progress."""
-    directory = cluster.options.state_dir or default_directory(os.environ, os.geteuid())
+    directory = directory_of(cluster.options.state_dir, os.environ, os.geteuid())
     name = folder_name(f"{cluster.connection.label}-{cluster.options.job}")
     return os.path.join(directory, "progress", f"{name}.log")
 

@@ -68,7 +68,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import DONE, FAILED, PLANNED, SKIPPED
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.lock import HostLock
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import HostState, default_directory
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import HostState, directory_of
 
 MADE_BY = "cadence.upkeep backup_create"
 # So many earlier ones are looked at: the newest decides, the others stand in where that is broken.
@@ -112,7 +112,7 @@ def create(params: Mapping[str, Any], now: datetime, check_mode: bool = False) -
 
 def _lock(job: Job, now: datetime) -> HostLock:
     """Return the lock that keeps two runs of one series apart on this host."""
-    directory = job.state_dir or default_directory(os.environ, os.geteuid())
+    directory = directory_of(job.state_dir, os.environ, os.geteuid())
     path = HostState(directory, job.series).lock_path(f"backup {os.path.realpath(job.directory)} {job.series}")
     return HostLock(path, job.run_id, now=now)
 

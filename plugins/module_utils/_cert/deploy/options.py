@@ -25,7 +25,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._cert.files import 
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.thresholds import parse_limit
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.lock import HostLock
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import default_directory, folder_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import directory_of, folder_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import parse_duration
 
 _MODE = re.compile(r"0?[0-7]{3}")
@@ -117,7 +117,7 @@ def _sources(params: Mapping[str, Any], store: Store) -> dict[str, str]:
 
 
 def _state_dir(params: Mapping[str, Any], environ: Mapping[str, str]) -> str:
-    return params["state_dir"] or default_directory(environ, os.geteuid())
+    return directory_of(params["state_dir"], environ, os.geteuid())
 
 
 def _of(option: str, parse: Any, text: str) -> Any:

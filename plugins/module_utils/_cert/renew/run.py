@@ -47,7 +47,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding impor
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.lock import HostLock
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.redact import MASK
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import default_directory, folder_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import directory_of, folder_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import rfc3339
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import parse_duration
 
@@ -138,7 +138,7 @@ def _require_certbot(program: str, lineages: Iterable[Lineage]) -> None:
 
 
 def _lock(params: Mapping[str, Any]) -> HostLock:
-    directory = params["state_dir"] or default_directory(os.environ, os.geteuid())
+    directory = directory_of(params["state_dir"], os.environ, os.geteuid())
     name = folder_name(f"renewal {os.path.realpath(params['config_dir'])}")
     wait = parse_duration(params["lock_timeout"])
     return HostLock(os.path.join(directory, "locks", f"{name}.lock"), params["run_id"], wait)

@@ -39,7 +39,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding impor
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.lock import HostLock
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import default_directory
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import directory_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_size, parse_duration
 
 _MOST_NAMES = 5
@@ -96,7 +96,7 @@ def clean(params: Mapping[str, Any], now: datetime, check_mode: bool = False) ->
 
 
 def _lock_of(params: Mapping[str, Any]) -> HostLock:
-    directory = params["state_dir"] or default_directory(os.environ, os.geteuid())
+    directory = directory_of(params["state_dir"], os.environ, os.geteuid())
     path = os.path.join(directory, "locks", "docker-cleanup.lock")
     return HostLock(path, params["run_id"], parse_duration(params["lock_timeout"]))
 

@@ -36,7 +36,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding impor
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.lock import HostLock
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import default_directory, folder_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import directory_of, folder_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import parse_rfc3339, rfc3339, utc_now
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_duration, parse_duration
 
@@ -74,7 +74,7 @@ class _Work:
         self._now = now
         self._check_mode = check_mode
         self._clock = Deadline(None)
-        base = params["state_dir"] or default_directory(os.environ, os.geteuid())
+        base = directory_of(params["state_dir"], os.environ, os.geteuid())
         self._record = os.path.join(base, "downtimes", f"{folder_name(self._project)}.json")
         self.lock = f"{self._record}.lock"
         self._findings: list[Finding] = []

@@ -54,7 +54,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding impor
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import default_directory
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import directory_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import rfc3339
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import parse_duration
 
@@ -76,7 +76,7 @@ def release(params: Mapping[str, Any], now: datetime, check_mode: bool = False) 
     """Do what *params* (validated ``ARGUMENT_SPEC``) ask for. Raises ``UpkeepError`` when that cannot be done."""
     clock = Deadline(None)
     with ExitStack() as stack:
-        directory = params["state_dir"] or default_directory(os.environ, os.geteuid())
+        directory = directory_of(params["state_dir"], os.environ, os.geteuid())
         memory = Memory(directory, params["name"])
         if params["state"] != CHECKED and not check_mode:
             stack.enter_context(memory.lock(params["run_id"], parse_duration(params["lock_timeout"])))

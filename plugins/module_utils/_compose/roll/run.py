@@ -64,7 +64,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
     UpkeepError,
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.lock import HostLock
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import default_directory, folder_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import directory_of, folder_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.times import rfc3339
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_size, parse_duration
 
@@ -100,7 +100,7 @@ def roll(params: Mapping[str, Any], now: datetime, check_mode: bool = False) -> 
             root = str(info.result().get("DockerRootDir") or "")
         project = str(config["name"])
         folder = os.path.join(
-            params["state_dir"] or default_directory(os.environ, os.geteuid()),
+            directory_of(params["state_dir"], os.environ, os.geteuid()),
             "compose",
             folder_name(f"{identity.replace(':', '')[:16]}-{project}"),
         )

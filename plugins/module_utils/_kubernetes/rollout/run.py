@@ -32,7 +32,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding impor
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.lock import HostLock
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.outcome import Outcome
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import default_directory, folder_name
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import directory_of, folder_name
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.units import format_duration, parse_duration
 from ansible_collections.cadence.upkeep.plugins.module_utils._kubernetes.rollout.argspec import UNDO, UNDONE
 from ansible_collections.cadence.upkeep.plugins.module_utils._kubernetes.rollout.codes import CODES
@@ -96,7 +96,7 @@ class _Work:
             params["kubectl"], params["namespace"], params["context"] or "", params["kubeconfig"] or ""
         )
         self._subject = f"{params['namespace']}/{self._name}"
-        base = params["state_dir"] or default_directory(os.environ, os.geteuid())
+        base = directory_of(params["state_dir"], os.environ, os.geteuid())
         place = f"{params['kubeconfig'] or ''} {params['context'] or ''} {self._subject}"
         self._record = os.path.join(base, "kubernetes", f"{folder_name(place)}.json")
         self.lock = f"{self._record}.lock"

@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.deadline import Budget
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.lock import HostLock
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import HostState, default_directory
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import HostState, directory_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import PREFERENCE, find_driver
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.archive.apply import remove
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.archive.backups import read_backups
@@ -81,7 +81,7 @@ def clean(
 
 
 def _lock(options: Options, real: str, now: datetime) -> HostLock:
-    directory = options.state_dir or default_directory(os.environ, os.geteuid())
+    directory = directory_of(options.state_dir, os.environ, os.geteuid())
     path = HostState(directory, options.label).lock_path(f"wal archive {real}")
     return HostLock(path, options.run_id, now=now)
 

@@ -22,7 +22,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.errors import
 )
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.finding import Finding, Severity
 from ansible_collections.cadence.upkeep.plugins.module_utils._core.plain import one_line
-from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import HostState, default_directory
+from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import HostState, directory_of
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.adapter import (
     PREFERENCE,
     ServerError,
@@ -171,7 +171,7 @@ def _require_known_exclusions(records: Sequence[Record], options: Options) -> No
 def _age(cluster: Cluster, session: Session, options: Options, check_mode: bool, notes: list[str]) -> Age:
     """Return how it is known what is old enough, and note where the counter of transactions stands now."""
     clock = read_clock(session)
-    directory = options.session.state_dir or default_directory(os.environ, os.geteuid())
+    directory = directory_of(options.session.state_dir, os.environ, os.geteuid())
     kept: list[marks.Mark] = []
     try:
         state = HostState(directory, f"postgres {clock.cluster.partition('/')[0]}")

@@ -17,6 +17,7 @@ from ansible.module_utils import basic
 from ansible_collections.cadence.upkeep.plugins.module_utils._backup.argspec import ARGUMENT_SPEC
 from ansible_collections.cadence.upkeep.plugins.modules import backup_verify
 from tests.unit.plugins.module_utils._backup.samples import recorded
+from tests.unit.plugins.modules.documented import options_of
 
 Runner = Callable[..., tuple[int, dict[str, Any]]]
 
@@ -93,7 +94,7 @@ def test_an_option_that_cannot_be_understood_fails_it(
 
 
 def test_its_options_are_those_of_the_documentation() -> None:
-    assert_same(ARGUMENT_SPEC, yaml.safe_load(backup_verify.DOCUMENTATION)["options"])
+    assert_same(ARGUMENT_SPEC, options_of(backup_verify))
 
 
 def assert_same(spec: dict[str, Any], documented: dict[str, Any]) -> None:

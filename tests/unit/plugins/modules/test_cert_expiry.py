@@ -16,6 +16,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._cert import librar
 from ansible_collections.cadence.upkeep.plugins.module_utils._cert.argspec import ARGUMENT_SPEC
 from ansible_collections.cadence.upkeep.plugins.modules import cert_expiry
 from tests.bed.tls import Authority
+from tests.unit.plugins.modules.documented import options_of
 
 Runner = Callable[..., tuple[int, dict[str, Any]]]
 
@@ -79,7 +80,7 @@ def test_without_its_library_it_fails_and_names_the_packages(
 
 
 def test_its_options_are_those_of_the_documentation() -> None:
-    documented = yaml.safe_load(cert_expiry.DOCUMENTATION)["options"]
+    documented = options_of(cert_expiry)
     assert_same(ARGUMENT_SPEC, documented)
 
 

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ansible.module_utils import basic
 
-from ansible_collections.cadence.upkeep.plugins.doc_fragments.postgres_connection import ModuleDocFragment
 from ansible_collections.cadence.upkeep.plugins.module_utils._postgres.archive.argspec import ARGUMENT_SPEC
 from ansible_collections.cadence.upkeep.plugins.modules import pg_wal_archive
+from tests.unit.plugins.modules.documented import options_of
 
 Runner = Callable[..., tuple[int, dict[str, Any]]]
 
@@ -37,10 +36,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
 
 def test_every_default_is_the_documented_one() -> None:
-    documented = {
-        **yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"],
-        **yaml.safe_load(pg_wal_archive.DOCUMENTATION)["options"],
-    }
+    documented = options_of(pg_wal_archive)
     assert sorted(documented) == sorted(ARGUMENT_SPEC)
     for name, option in ARGUMENT_SPEC.items():
         for key in ("type", "elements", "default", "choices"):

@@ -24,6 +24,7 @@ from ansible_collections.cadence.upkeep.plugins.module_utils._core.state import 
     SCHEMA,
     HostState,
     default_directory,
+    directory_of,
     folder_name,
 )
 from tests.unit.plugins.module_utils._core.processes import (
@@ -75,10 +76,11 @@ def test_without_home_the_directory_of_the_account_is_taken():
     assert default_directory({}, 1000) == os.path.join(os.path.expanduser("~"), ".local", "state", "upkeep")
 
 
-@pytest.mark.parametrize("directory", ["state", "~/state", "", "/a\0b"])
+@pytest.mark.parametrize("directory", ["state", "~/state", "/a\0b"])
 def test_a_directory_that_is_no_absolute_path_is_refused(directory):
-    with pytest.raises(InvalidInput, match="is not an absolute path"):
-        HostState(directory, "db1")
+    for refused in (lambda: HostState(directory, "db1"), lambda: directory_of(directory, {}, 0)):
+        with pytest.raises(InvalidInput, match="is not an absolute path"):
+            refused()
 
 
 def test_files_are_for_us_alone(state):
