@@ -68,6 +68,7 @@ def wal_full(place: Rewriting, disk: Path) -> dict[str, Any]:
     with open(ballast, "wb") as stream:
         stream.write(bytes(max(0, free(disk) - (4 << 20))))
     told["wal"] = place.call(when="always", tables=["logged"], force_without_disk_check=True)
+    told["wal_free"] = free(disk)
     place.cluster.stop()
     ballast.unlink()
     subprocess.run(["mount", "-o", "remount,size=400m", str(disk)], check=True)

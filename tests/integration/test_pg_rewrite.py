@@ -474,7 +474,7 @@ def test_a_disk_that_fills_up_stops_the_run_and_loses_nothing(on_a_small_disk: d
 def test_a_server_that_dies_of_a_full_disk_is_named(on_a_small_disk: dict[str, Any]) -> None:
     result = on_a_small_disk["wal"]
     assert statuses(result) == {"logged": "skipped: lost"}
-    assert "The disk is full" in result["msg"]
+    assert "The disk is full" in result["msg"], on_a_small_disk["wal_free"]
     assert "pg_wal" in result["msg"]
     assert on_a_small_disk["wal_rows"] == 60_000
     assert statuses(on_a_small_disk["wal_again"]) == {"logged": "done"}
