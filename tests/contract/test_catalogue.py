@@ -49,6 +49,13 @@ def test_no_two_tasks_share_their_place_in_the_order():
     assert len({entry.order for entry in CATALOGUE.values()}) == len(CATALOGUE)
 
 
+def test_what_a_run_mends_it_looks_at_afterwards():
+    """A certificate that is renewed and a backup that is made in this run are no news of this run."""
+    for check, mends in (("certificates.expiry", "certificates.renew"), ("backups.latest", "backups.create")):
+        for entry in (CATALOGUE[check], *(entry for entry in CATALOGUE.values() if check in entry.covers)):
+            assert mends in entry.after, entry.id
+
+
 def test_ids_domains_and_cadences_are_different_words():
     """Each can be asked for by `upkeep_only` and by tag."""
     assert not set(CATALOGUE) & {entry.domain for entry in CATALOGUE.values()}

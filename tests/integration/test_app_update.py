@@ -78,6 +78,13 @@ def app(docker_engine: Engine, tmp_path: Path) -> Iterator[App]:
         docker_engine.docker("image", "rm", "--force", one, check=False)
 
 
+@pytest.mark.parametrize("playbook", ["update", "rollback"])
+def test_a_run_that_meets_no_application_is_refused(tmp_path: Path, playbook: str) -> None:
+    ran = Fleet(tmp_path).local("web1").local("web2").play(playbook, app_update_version="v1.1.0")
+    assert ran.code == 2
+    assert "No host of this run has app_update_release" in ran.output
+
+
 def test_an_application_is_updated_and_taken_back(app: App) -> None:
     app.project.compose("up", "--detach", "--build")
     ran = app.play("update", app_update_version="v1.0.0")
