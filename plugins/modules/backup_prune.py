@@ -126,14 +126,6 @@ options:
     description: How long to wait for another run on the same directory.
     type: str
     default: "0"
-  state_dir:
-    description:
-      - The directory for locks. The default is C(/var/lib/upkeep) for root, C(~/.local/state/upkeep) for others.
-    type: path
-  run_id:
-    description: The id of the run, which others are told who wait for its lock.
-    type: str
-    default: ""
 attributes:
   check_mode:
     support: full
@@ -144,6 +136,7 @@ attributes:
     details:
       - Shows the paths of the backups before and after.
 extends_documentation_fragment:
+  - cadence.upkeep.run
   - cadence.upkeep.backup_reading
   - cadence.upkeep.backup_reading.pace
   - cadence.upkeep.attributes

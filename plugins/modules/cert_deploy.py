@@ -267,15 +267,6 @@ options:
     description: How long to wait for another run on the same destination.
     type: str
     default: "0"
-  state_dir:
-    description:
-      - The directory for locks and archives. The default is C(/var/lib/upkeep) for root, C(~/.local/state/upkeep) for
-        others.
-    type: path
-  run_id:
-    description: The id of the run, which others are told who wait for its lock.
-    type: str
-    default: ""
 attributes:
   check_mode:
     support: full
@@ -286,6 +277,7 @@ attributes:
     details:
       - Shows serial, dates and names of the certificate, and owner and mode of the files.
 extends_documentation_fragment:
+  - cadence.upkeep.run
   - cadence.upkeep.attributes
   - cadence.upkeep.attributes.action_groups
 seealso:

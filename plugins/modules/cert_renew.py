@@ -94,14 +94,6 @@ options:
     description: How long to wait for another run that renews.
     type: str
     default: "0"
-  state_dir:
-    description:
-      - The directory for locks. The default is C(/var/lib/upkeep) for root, C(~/.local/state/upkeep) for others.
-    type: path
-  run_id:
-    description: The id of the run, which others are told who wait for its lock.
-    type: str
-    default: ""
 attributes:
   check_mode:
     support: full
@@ -113,6 +105,7 @@ attributes:
     details:
       - Shows serial and dates of each certificate.
 extends_documentation_fragment:
+  - cadence.upkeep.run
   - cadence.upkeep.attributes
   - cadence.upkeep.attributes.action_groups
 seealso:

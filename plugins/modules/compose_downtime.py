@@ -50,20 +50,13 @@ options:
     description: How long to wait for another run on this project.
     type: str
     default: "0"
-  state_dir:
-    description:
-      - The directory for the record. The default is C(/var/lib/upkeep) for root, C(~/.local/state/upkeep) for others.
-    type: path
-  run_id:
-    description: The id of the run, which others are told who wait for its lock.
-    type: str
-    default: ""
 attributes:
   check_mode:
     support: full
   diff_mode:
     support: none
 extends_documentation_fragment:
+  - cadence.upkeep.run
   - cadence.upkeep.attributes
   - cadence.upkeep.attributes.action_groups
 seealso:

@@ -411,20 +411,13 @@ options:
     description: How long all of it may take. What is over that is taken back.
     type: str
     default: 30m
-  state_dir:
-    description: The directory for the journal and the lock. The default is C(/var/lib/upkeep) for root, else
-      C(upkeep) below the user's state directory.
-    type: path
-  run_id:
-    description: What the lock is held by, for others to read.
-    type: str
-    default: ""
 attributes:
   check_mode:
     support: full
   diff_mode:
     support: full
 extends_documentation_fragment:
+  - cadence.upkeep.run
   - cadence.upkeep.attributes
   - cadence.upkeep.attributes.action_groups
 """

@@ -83,15 +83,6 @@ options:
     description: How long to wait for another run on this Deployment from this host.
     type: str
     default: "0"
-  state_dir:
-    description:
-      - The directory for the revision that ran before, and the lock. The default is C(/var/lib/upkeep) for root,
-        C(~/.local/state/upkeep) for others.
-    type: path
-  run_id:
-    description: The id of the run, which others are told who wait for its lock.
-    type: str
-    default: ""
 attributes:
   check_mode:
     support: full
@@ -100,6 +91,7 @@ attributes:
     details:
       - Shows the images.
 extends_documentation_fragment:
+  - cadence.upkeep.run
   - cadence.upkeep.attributes
   - cadence.upkeep.attributes.action_groups
 notes:
