@@ -13,8 +13,8 @@ version_added: 0.1.0
 description:
   - Closes the run on a host. On the control node, an action plugin turns what the roles of the O(due) tasks registered
     into the common result form (O(tasks)); on the host, the module writes it to the state directory.
-  - Runs the checks that waited for those tasks (O(later)), so that they see what the tasks left. The action plugin fills
-    them in (O(checks)).
+  - Runs the checks that waited for those tasks (O(later)), so that they see what the tasks left. The action plugin
+    fills them in (O(checks)).
   - The role P(cadence.upkeep.run#role) calls it; there is no reason to call it elsewhere.
 author:
   - Upkeep maintainers (@cadence-upkeep)
