@@ -174,7 +174,7 @@ def cached(name: str, recipe: Iterable[str], cache: Path, make: Callable[[Path],
     archive = cache / "images" / f"{name}-{key}.tar"
     with locked(cache / ".images.lock"):
         if not archive.exists():
-            for older in archive.parent.glob(f"{name}-*.tar"):
+            for older in archive.parent.glob(f"{name}-{'[0-9a-f]' * len(key)}.tar"):
                 older.unlink()
             make(archive)
     return archive

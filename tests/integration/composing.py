@@ -22,7 +22,7 @@ def shell_image(engine: Engine) -> str:
     """An image with a shell that waits to be stopped."""
     tree = base()
     settings = {"Cmd": ["bash", "-c", IDLE], "Env": ["PATH=/usr/bin:/bin"]}
-    archive = cached("shell-idle", ["shell-idle", IDLE], engine.cache, lambda path: save(tree, path, settings))
+    archive = cached("shell", [IDLE], engine.cache, lambda path: save(tree, path, settings))
     return engine.image(SHELL, archive)
 
 

@@ -26,9 +26,9 @@ SCRIPT = "trap 'echo hung up' HUP; echo ready; while :; do sleep 0.05; done"
 def container(docker_engine: Engine) -> Iterator[str]:
     tree = base()
     archive = cached(
-        "shell", ["shell"], docker_engine.cache, lambda path: save(tree, path, {"Cmd": ["bash", "-c", SCRIPT]})
+        "listener", [SCRIPT], docker_engine.cache, lambda path: save(tree, path, {"Cmd": ["bash", "-c", SCRIPT]})
     )
-    name = docker_engine.run(docker_engine.image("upkeep-shell:1", archive), name="shell")
+    name = docker_engine.run(docker_engine.image("upkeep-listener:1", archive), name="shell")
     docker_engine.wait_for(name, "ready")
     yield name
     docker_engine.remove(name)
